@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State machines without I/O, one a technology.
+
+Packets, facts about the host and the time go in; packets, wanted addresses and routes, a
+forwarding table and the next deadline come out. An engine opens no socket, reads no clock and
+draws no random number of its own; the daemon (or a test, in virtual time) hands them in.
+
+``interface``      the contract between an engine and whoever drives it
+``specification``  checked reading of what a user wrote
+``isatap``         ISATAP host and router (RFC 5214)
+"""

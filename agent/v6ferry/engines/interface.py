@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contract between an engine and whoever drives it.
+
+The driver's loop is always the same: tell the engine something (facts, a packet, a resolved name,
+that time has passed), then send what ``packets_to_send`` returns, bring the host to ``wanted``
+and call ``handle_timer`` at ``next_deadline``. Times are seconds on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any, Protocol
+
+from v6ferry.forwarding.table import TunnelTable
+from v6ferry.system.state import DnsConfiguration, HostFacts, InterfaceState
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingPacket:
+    """A packet of the engine's own, past the forwarding table."""
+
+    packet: bytes
+    endpoint: IPv4Address
+    source: IPv4Address | None = None
+    """Outer source; None leaves it to the kernel's routing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an engine wants of its host. Compare two to know whether anything has changed."""
+
+    interface: InterfaceState
+    table: TunnelTable
+    names: frozenset[str] = frozenset()
+    """Names to keep resolved; answers come back through ``name_resolved``."""
+    endpoints: frozenset[IPv4Address] = frozenset()
+    """Endpoints whose preferred source address should be among the facts."""
+    dns: DnsConfiguration = field(default_factory=DnsConfiguration)
+
+
+class Engine(Protocol):
+    """One technology's state machine."""
+
+    def update_spec(self, spec: Any, now: float) -> None:
+        """Go on under another specification, keeping all that still holds."""
+
+    def update_facts(self, facts: HostFacts, now: float) -> None:
+        """The host's addresses or routes have changed."""
+
+    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
+        """A wanted name has these addresses now; an empty tuple says it has none."""
+
+    def receive(
+        self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float
+    ) -> None:
+        """A neighbor discovery packet came in that the ingress table lets pass."""
+
+    def note_traffic(self, packets_by_rule: Mapping[str, int]) -> None:
+        """How many packets each forwarding rule has sent since the table was made."""
+
+    def handle_timer(self, now: float) -> None:
+        """Do all that is due at ``now``."""
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` has to be called next, if at all."""
+
+    def packets_to_send(self) -> list[OutgoingPacket]:
+        """Packets to send now; each is returned once."""
+
+    def wanted(self, now: float) -> Wanted:
+        """What the host should look like; depends on nothing but what the engine was told."""
+
+    def begin_withdrawal(self, now: float) -> None:
+        """The resource is being removed: take leave of the neighbours."""
+
+    def withdrawn(self) -> bool:
+        """Whether the leave-taking is over."""
+
+    def status(self, now: float) -> dict[str, Any]:
+        """What a user wants to know, JSON-ready; always has ``ready`` and ``summary``."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a successor in the same boot needs to go on without a gap, JSON-ready."""
+
+    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
+        """Take over from a predecessor's snapshot; what does not parse is ignored."""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ICMPv6 errors that a tunnel owes to the senders of inner packets (RFC 4213 section 3.2, 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
+from v6ferry.forwarding.table import TunnelTable
+from v6ferry.wire.icmpv4 import Icmpv4Error
+from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, is_icmpv6_error
+from v6ferry.wire.ipv4 import Ipv4Header
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
+from v6ferry.wire.parser import WireError
+
+MINIMUM_IPV6_MTU = 1280
+IPV4_HEADER_LENGTH = 20
+
+_NO_ROUTE = 0
+_ADDRESS_UNREACHABLE = 3
+_FRAGMENTATION_NEEDED = (3, 4)
+
+
+def tunnel_path_mtu(ipv4_path_mtu: int) -> int:
+    """The largest inner packet in bytes for a path, never below IPv6's minimum (section 3.2.2)."""
+    return max(ipv4_path_mtu - IPV4_HEADER_LENGTH, MINIMUM_IPV6_MTU)
+
+
+def packet_too_big(table: TunnelTable, packet: bytes, mtu: int) -> bytes | None:
+    """ICMPv6 Packet Too Big for an inner packet, or None where none may be sent."""
+    return _error(table, Icmpv6Type.PACKET_TOO_BIG, 0, mtu, packet)
+
+
+def no_route(table: TunnelTable, packet: bytes) -> bytes | None:
+    """ICMPv6 Destination Unreachable, no route: the underlay has no way to the endpoint."""
+    return _error(table, Icmpv6Type.DESTINATION_UNREACHABLE, _NO_ROUTE, 0, packet)
+
+
+def address_unreachable(table: TunnelTable, packet: bytes) -> bytes | None:
+    """ICMPv6 Destination Unreachable, address unreachable: the underlay could not deliver."""
+    return _error(table, Icmpv6Type.DESTINATION_UNREACHABLE, _ADDRESS_UNREACHABLE, 0, packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What an ICMPv4 error about one of our outer packets leads to."""
+
+    endpoint: IPv4Address
+    fragmentation_needed: bool
+    reply: bytes | None
+    """The ICMPv6 error for the inner sender. None where the quotation is too short to know it:
+    the next packet to the endpoint should be answered instead (RFC 4213 section 3.4)."""
+
+
+def translate(table: TunnelTable, error: Icmpv4Error, ipv4_path_mtu: int | None) -> Translation:
+    """Turn an ICMPv4 error into what the inner sender should hear.
+
+    Args:
+        table: the table of the tunnel that sent the quoted packet.
+        error: the error as received.
+        ipv4_path_mtu: what the kernel now holds as path MTU to the endpoint, in bytes.
+
+    Raises:
+        WireError: the quotation is not a packet that this tunnel can have sent, so somebody
+            guesses; the error must be ignored.
+    """
+    outer = error.quoted_header
+    if outer.source not in table.local_endpoints:
+        raise WireError("quoted source", f"{outer.source} is not an endpoint of this tunnel")
+    fragmentation_needed = (error.type, error.code) == _FRAGMENTATION_NEEDED
+    inner = error.quoted[outer.header_length :]
+    if len(inner) < IPV6_HEADER_LENGTH:
+        return Translation(outer.destination, fragmentation_needed, None)
+    decision = decide_encapsulation(table, IPv6Address(inner[8:24]), IPv6Address(inner[24:40]))
+    if not isinstance(decision, Encapsulate) or decision.endpoint != outer.destination:
+        raise WireError("quoted packet", f"this tunnel does not send it to {outer.destination}")
+    if not fragmentation_needed:
+        return Translation(outer.destination, False, address_unreachable(table, inner))
+    mtu = tunnel_path_mtu(ipv4_path_mtu or error.mtu)
+    # The inner packet says how long it was; where it fits now, the news has already been acted on.
+    length = IPV6_HEADER_LENGTH + int.from_bytes(inner[4:6], "big")
+    reply = packet_too_big(table, inner, mtu) if length > mtu else None
+    return Translation(outer.destination, True, reply)
+
+
+class ErrorLimiter:
+    """A token bucket for ICMPv6 errors (RFC 4443 section 2.4 (f))."""
+
+    def __init__(self, per_second: float = 100.0, burst: int = 50) -> None:
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._last = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether one more error may go out at ``now`` (seconds); takes a token if so."""
+        elapsed = max(0.0, now - self._last)
+        self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
+        self._last = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def _error(table: TunnelTable, kind: int, code: int, value: int, packet: bytes) -> bytes | None:
+    """Build the error, unless RFC 4443 section 2.4 (e) forbids it."""
+    destination = IPv6Address(packet[8:24])
+    if destination.is_multicast or destination.is_unspecified:
+        return None
+    if IPv6Address(packet[24:40]).is_multicast and kind != Icmpv6Type.PACKET_TOO_BIG:
+        return None
+    if is_icmpv6_error(packet):
+        return None
+    source = _error_source(table, destination)
+    if source is None:
+        return None
+    return icmpv6_error(kind, code, value, source, packet)
+
+
+def _error_source(table: TunnelTable, destination: IPv6Address) -> IPv6Address | None:
+    """Our address of the same scope as the one that hears the error, else any of ours."""
+    same_scope = [
+        one
+        for one in sorted(table.local_addresses)
+        if one.is_link_local == destination.is_link_local
+    ]
+    return next(iter(same_scope or sorted(table.local_addresses)), None)

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The userspace plane: TUN devices and raw sockets, a packet at a time.
+
+It works wherever /dev/net/tun does, and it is what other planes are compared with. Decisions come
+from ``decide`` once a pair of addresses and are remembered until the tables change; the loops
+below only execute them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from v6ferry.forwarding import icmp_errors
+from v6ferry.forwarding.counters import Counters, DropReason
+from v6ferry.forwarding.decide import (
+    Accept,
+    Encapsulate,
+    decide_decapsulation,
+    decide_encapsulation,
+)
+from v6ferry.forwarding.ecn import DECAPSULATED, DROP, encapsulated
+from v6ferry.forwarding.table import TunnelTable
+from v6ferry.system.sockets import Ancillary, Underlay, ancillary, path_mtu
+from v6ferry.system.tun import Tun
+from v6ferry.wire.icmpv4 import Icmpv4Error
+from v6ferry.wire.ipv4 import Ipv4Header
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
+from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
+from v6ferry.wire.parser import WireError
+
+PACKETS_A_WAKEUP = 64
+"""Read so many packets before other work gets its turn."""
+
+_LARGEST_PACKET = 65535
+_REMEMBERED_FLOWS = 65536
+_DONT_FRAGMENT_ABOVE = icmp_errors.MINIMUM_IPV6_MTU + icmp_errors.IPV4_HEADER_LENGTH
+_PATH_MTU_LIFETIME = 10.0
+"""Seconds after which the kernel is asked again for a path MTU."""
+_SOFT_ERROR_LIFETIME = 5.0
+_REMEMBERED_SOFT_ERRORS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedControl:
+    """A neighbor discovery packet that passed the ingress table and is for the engine."""
+
+    packet: bytes
+    outer_source: IPv4Address
+    outer_destination: IPv4Address
+
+
+@dataclass(slots=True)
+class _Path:
+    """What is remembered of one inner source and destination on the way out."""
+
+    drop: DropReason | None = None
+    rule: str | None = None
+    endpoint: IPv4Address | None = None
+    source: IPv4Address | None = None
+    address: tuple[str, int] = ("", 0)
+    mtu: int = 0
+    dont_fragment: bool = False
+    expires: float = 0.0
+    ancillary: dict[int, Ancillary] | None = None
+
+
+class _Tunnel:
+    """A TUN device, its table and its counters."""
+
+    def __init__(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]):
+        self.tun = tun
+        self.table = table
+        self.control = control
+        self.counters = Counters()
+        self.paths: dict[bytes, _Path] = {}
+        self.soft_errors: dict[IPv4Address, float] = {}
+
+
+class UserspacePlane:
+    """Executes the tables of any number of tunnel interfaces.
+
+    Args:
+        loop: the event loop whose readers call the plane.
+        underlay: the raw sockets.
+        clock: seconds, monotonic.
+    """
+
+    name = "userspace"
+
+    def __init__(
+        self, loop: AbstractEventLoop, underlay: Underlay, clock: Callable[[], float]
+    ) -> None:
+        self._loop = loop
+        self._underlay = underlay
+        self._clock = clock
+        self._tunnels: dict[str, _Tunnel] = {}
+        self._accepted: dict[bytes, tuple[_Tunnel, Accept]] = {}
+        self._buffer = bytearray(_LARGEST_PACKET)
+        self._view = memoryview(self._buffer)
+        self._limiter = icmp_errors.ErrorLimiter()
+        self.unclaimed = Counters()
+        """Drops of packets that no tunnel's table accepts."""
+        loop.add_reader(underlay.fragmenting, self._receive)
+        loop.add_reader(underlay.icmp, self._receive_icmp)
+
+    def close(self) -> None:
+        """Stop; TUN devices and sockets stay open, they belong to the caller."""
+        self._loop.remove_reader(self._underlay.fragmenting)
+        self._loop.remove_reader(self._underlay.icmp)
+        for interface in list(self._tunnels):
+            self.remove(interface)
+
+    def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
+        """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
+        tunnel = self._tunnels[tun.name] = _Tunnel(tun, table, control)
+        self._accepted.clear()
+        self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
+
+    def update(self, table: TunnelTable) -> None:
+        """Replace the table of ``table.interface``; counters go on."""
+        tunnel = self._tunnels[table.interface]
+        tunnel.table = table
+        tunnel.paths.clear()
+        self._accepted.clear()
+
+    def remove(self, interface: str) -> None:
+        """Carry no more packets of ``interface``."""
+        tunnel = self._tunnels.pop(interface)
+        self._loop.remove_reader(tunnel.tun.descriptor)
+        self._accepted.clear()
+
+    def counters(self, interface: str) -> Counters:
+        """What ``interface`` has carried and dropped."""
+        return self._tunnels[interface].counters
+
+    def tables(self) -> Mapping[str, TunnelTable]:
+        """The tables in force, by interface."""
+        return {name: tunnel.table for name, tunnel in self._tunnels.items()}
+
+    def send_control(
+        self, interface: str, packet: bytes, endpoint: IPv4Address, source: IPv4Address | None
+    ) -> None:
+        """Send an engine's own packet to ``endpoint``, past the forwarding table."""
+        tunnel = self._tunnels[interface]
+        encapsulation = tunnel.table.encapsulation
+        try:
+            self._underlay.fragmenting.sendmsg(
+                (packet,), ancillary(source, encapsulation.ttl, 0), 0, (str(endpoint), 0)
+            )
+        except OSError:
+            tunnel.counters.drop(DropReason.SEND_REFUSED)
+            return
+        tunnel.counters.packets_out += 1
+        tunnel.counters.bytes_out += len(packet)
+
+    # From the TUN device to the underlay
+
+    def _transmit(self, tunnel: _Tunnel) -> None:
+        read, descriptor = os.read, tunnel.tun.descriptor
+        for _ in range(PACKETS_A_WAKEUP):
+            try:
+                packet = read(descriptor, _LARGEST_PACKET)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.EBADFD, errno.EIO, errno.EBADF):
+                    raise
+                # The device was removed behind our back; the reconciler will make it again.
+                self._loop.remove_reader(descriptor)
+                return
+            self._transmit_packet(tunnel, packet)
+
+    def _transmit_packet(self, tunnel: _Tunnel, packet: bytes) -> None:
+        length = len(packet)
+        if length < IPV6_HEADER_LENGTH or packet[0] >> 4 != 6:
+            tunnel.counters.drop(DropReason.INNER_NOT_IPV6)
+            return
+        flow = packet[8:40]
+        path = tunnel.paths.get(flow)
+        if path is None or path.expires < self._clock():
+            path = self._remember(tunnel, flow)
+        counters = tunnel.counters
+        if path.drop is not None:
+            counters.drop(path.drop)
+            if path.drop is DropReason.NO_RULE:
+                self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
+            return
+        if length > path.mtu:
+            counters.drop(DropReason.TOO_BIG)
+            self._answer(tunnel, icmp_errors.packet_too_big(tunnel.table, packet, path.mtu))
+            return
+        if tunnel.soft_errors:
+            self._answer_soft_error(tunnel, path, packet)
+        traffic_class = (packet[0] & 0x0F) << 4 | packet[1] >> 4
+        assert path.ancillary is not None
+        messages = path.ancillary.get(traffic_class)
+        if messages is None:
+            messages = path.ancillary[traffic_class] = self._ancillary(tunnel, path, traffic_class)
+        underlay = self._underlay
+        sender = underlay.dont_fragment if path.dont_fragment else underlay.fragmenting
+        try:
+            sender.sendmsg((packet,), messages, 0, path.address)
+        except OSError as error:
+            self._send_failed(tunnel, flow, packet, error)
+            return
+        counters.packets_out += 1
+        counters.bytes_out += length
+        if path.rule is not None:
+            counters.rules[path.rule] += 1
+
+    def _remember(self, tunnel: _Tunnel, flow: bytes) -> _Path:
+        """Decide for a pair of addresses and remember it."""
+        if len(tunnel.paths) >= _REMEMBERED_FLOWS:
+            tunnel.paths.clear()
+        table = tunnel.table
+        decision = decide_encapsulation(table, IPv6Address(flow[:16]), IPv6Address(flow[16:]))
+        expires = self._clock() + _PATH_MTU_LIFETIME
+        if isinstance(decision, Encapsulate):
+            path = _Path(
+                rule=decision.rule,
+                endpoint=decision.endpoint,
+                source=decision.source,
+                address=(str(decision.endpoint), 0),
+                mtu=_LARGEST_PACKET,
+                expires=expires,
+                ancillary={},
+            )
+            if table.encapsulation.dynamic_mtu:
+                underlay_mtu = path_mtu(decision.endpoint, decision.source)
+                if underlay_mtu is not None:
+                    path.mtu = icmp_errors.tunnel_path_mtu(underlay_mtu)
+                    path.dont_fragment = underlay_mtu > _DONT_FRAGMENT_ABOVE
+        else:
+            path = _Path(drop=decision.reason, rule=decision.rule, expires=expires)
+        tunnel.paths[flow] = path
+        return path
+
+    def _ancillary(self, tunnel: _Tunnel, path: _Path, traffic_class: int) -> Ancillary:
+        encapsulation = tunnel.table.encapsulation
+        dscp = traffic_class >> 2 if encapsulation.dscp is None else encapsulation.dscp
+        tos = dscp << 2 | encapsulated(traffic_class & 3)
+        return ancillary(path.source, encapsulation.ttl, tos)
+
+    def _send_failed(self, tunnel: _Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:
+        # Whatever was remembered may be why: decide again with the next packet.
+        path = tunnel.paths.pop(flow, None)
+        if error.errno == errno.EMSGSIZE and path is not None and path.endpoint is not None:
+            tunnel.counters.drop(DropReason.TOO_BIG)
+            mtu = icmp_errors.tunnel_path_mtu(path_mtu(path.endpoint, path.source) or 0)
+            self._answer(tunnel, icmp_errors.packet_too_big(tunnel.table, packet, mtu))
+            return
+        tunnel.counters.drop(DropReason.SEND_REFUSED)
+        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
+
+    def _answer(self, tunnel: _Tunnel, reply: bytes | None) -> None:
+        """Give an ICMPv6 error to the kernel, which routes it to the sender of the inner packet."""
+        if reply is None or not self._limiter.allows(self._clock()):
+            return
+        try:
+            os.write(tunnel.tun.descriptor, reply)
+        except OSError:
+            tunnel.counters.drop(DropReason.TUNNEL_DOWN)
+            return
+        tunnel.counters.icmp_errors_out += 1
+
+    def _answer_soft_error(self, tunnel: _Tunnel, path: _Path, packet: bytes) -> None:
+        """Report what an ICMPv4 error with too short a quotation could not (section 3.4)."""
+        if path.endpoint is None:
+            return
+        until = tunnel.soft_errors.pop(path.endpoint, None)
+        if until is not None and until >= self._clock():
+            self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
+
+    # From the underlay to the TUN device
+
+    def _receive(self) -> None:
+        receive_into, buffer = self._underlay.fragmenting.recv_into, self._buffer
+        for _ in range(PACKETS_A_WAKEUP):
+            try:
+                length = receive_into(buffer)
+            except BlockingIOError:
+                return
+            except OSError:
+                # A queued error of an earlier send; the ICMP socket tells what it was.
+                continue
+            self._receive_packet(length)
+
+    def _receive_packet(self, length: int) -> None:
+        """Check and deliver the outer packet that fills the first ``length`` bytes of the buffer."""
+        buffer, view = self._buffer, self._view
+        start = (buffer[0] & 0x0F) * 4
+        if length < start + IPV6_HEADER_LENGTH:
+            self.unclaimed.drop(DropReason.INNER_TRUNCATED)
+            return
+        inner = view[start:length]
+        if inner[0] >> 4 != 6:
+            self.unclaimed.drop(DropReason.INNER_NOT_IPV6)
+            return
+        end = IPV6_HEADER_LENGTH + (inner[4] << 8 | inner[5])
+        if end > len(inner):
+            self.unclaimed.drop(DropReason.INNER_TRUNCATED)
+            return
+        flow = bytes(view[12:20]) + bytes(inner[8:40])
+        remembered = self._accepted.get(flow)
+        if remembered is None:
+            remembered = self._choose_tunnel(flow)
+            if remembered is None:
+                return
+        tunnel, accept = remembered
+        counters = tunnel.counters
+        traffic_class = (inner[0] & 0x0F) << 4 | inner[1] >> 4
+        ecn = DECAPSULATED[traffic_class & 3][buffer[1] & 3]
+        if ecn == DROP:
+            counters.drop(DropReason.ECN)
+            return
+        if ecn != traffic_class & 3:
+            inner[1] = inner[1] & 0xCF | ecn << 4
+        packet = inner[:end]
+        if inner[6] == socket.IPPROTO_ICMPV6:
+            kind = neighbor_discovery_type(packet)
+            if kind is not None and kind in tunnel.table.handed_up:
+                counters.packets_in += 1
+                counters.bytes_in += end
+                tunnel.control(
+                    ReceivedControl(bytes(packet), IPv4Address(flow[0:4]), IPv4Address(flow[4:8]))
+                )
+                return
+        if accept.control_only:
+            counters.drop(DropReason.INNER_DESTINATION)
+            return
+        try:
+            os.write(tunnel.tun.descriptor, packet)
+        except OSError:
+            counters.drop(DropReason.TUNNEL_DOWN)
+            return
+        counters.packets_in += 1
+        counters.bytes_in += end
+        counters.rules[accept.rule] += 1
+
+    def _choose_tunnel(self, flow: bytes) -> tuple[_Tunnel, Accept] | None:
+        """The first tunnel whose table accepts the packet; a refusal is counted and forgotten.
+
+        Refusals are not remembered: a sender who forges sources must not fill our memory.
+        """
+        outer_source, outer_destination = IPv4Address(flow[0:4]), IPv4Address(flow[4:8])
+        source, destination = IPv6Address(flow[8:24]), IPv6Address(flow[24:40])
+        refused: list[tuple[_Tunnel, DropReason]] = []
+        for tunnel in self._tunnels.values():
+            decision = decide_decapsulation(
+                tunnel.table, outer_source, outer_destination, source, destination
+            )
+            if isinstance(decision, Accept):
+                if len(self._accepted) >= _REMEMBERED_FLOWS:
+                    self._accepted.clear()
+                self._accepted[flow] = (tunnel, decision)
+                return tunnel, decision
+            refused.append((tunnel, decision.reason))
+        # The tunnel that came furthest knows best why: it at least has the outer destination.
+        for tunnel, reason in refused:
+            if reason is not DropReason.OUTER_DESTINATION:
+                tunnel.counters.drop(reason)
+                return None
+        self.unclaimed.drop(DropReason.NO_TUNNEL)
+        return None
+
+    # ICMPv4 errors about what was sent
+
+    def _receive_icmp(self) -> None:
+        for _ in range(PACKETS_A_WAKEUP):
+            try:
+                data = self._underlay.icmp.recv(_LARGEST_PACKET)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            self._receive_icmp_error(data)
+
+    def _receive_icmp_error(self, data: bytes) -> None:
+        try:
+            error = Icmpv4Error.parse(data)
+            outer = error.quoted_header
+        except WireError:
+            return  # every ICMP error of the host comes by, malformed ones are none of ours
+        if outer.protocol != socket.IPPROTO_IPV6:
+            return
+        for tunnel in self._tunnels.values():
+            try:
+                mtu = path_mtu(outer.destination, outer.source)
+                translation = icmp_errors.translate(tunnel.table, error, mtu)
+            except WireError:
+                continue
+            tunnel.counters.icmp_errors_in += 1
+            tunnel.paths.clear()
+            if translation.reply is not None:
+                self._answer(tunnel, translation.reply)
+            elif not translation.fragmentation_needed:
+                if len(tunnel.soft_errors) >= _REMEMBERED_SOFT_ERRORS:
+                    tunnel.soft_errors.clear()
+                tunnel.soft_errors[translation.endpoint] = self._clock() + _SOFT_ERROR_LIFETIME
+            return

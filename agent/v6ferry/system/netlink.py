@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's network configuration over rtnetlink; nothing else imports pyroute2."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from v6ferry.system.errors import NO_IPV6, SystemFault, refused
+from v6ferry.system.interface_changes import (
+    PROTOCOL_KERNEL,
+    AddressChange,
+    BringUp,
+    Change,
+    MtuChange,
+    Preparation,
+    PresentAddress,
+    PresentInterface,
+    PresentRoute,
+    RouteChange,
+    describe_route,
+    interface_changes,
+)
+from v6ferry.system.netlink_events import watch_changes
+from v6ferry.system.state import (
+    ROUTE_PROTOCOL,
+    HostFacts,
+    InterfaceState,
+    Route,
+    UnderlayAddress,
+)
+from v6ferry.system.sysctl import PROC_SYS, read_sysctl, write_sysctl
+
+# linux/if.h, if_addr.h, netlink.h, rtnetlink.h, sockios.h
+_IFF_UP = 0x1
+_IFF_LOOPBACK = 0x8
+_IFA_F_NODAD = 0x02
+_IFA_F_NOPREFIXROUTE = 0x200
+_NLM_F_DUMP_INTR = 0x10
+_RT_SCOPE_UNIVERSE = 0
+_RT_TABLE_MAIN = 254
+_RTN_UNICAST = 1
+_RTN_LOCAL = 2
+_RTEXT_FILTER_SKIP_STATS = 8
+_SIOCGIFMTU = 0x8921
+
+_NO_ROUTE = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.EACCES,  # a prohibit route
+        errno.EINVAL,  # a blackhole route
+    }
+)
+_ALREADY_GONE = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL})
+_DUMP_ATTEMPTS = 5
+
+_TUNNEL_SYSCTLS = {
+    # The engine forms the addresses: no link-local one from the kernel (IN6_ADDR_GEN_MODE_NONE).
+    "addr_gen_mode": "1",
+    # The engine hears the router advertisements; the kernel must neither send nor hear them.
+    "accept_ra": "0",
+    "router_solicitations": "0",
+    # A host whose default is "off" still wants IPv6 here: somebody configured a tunnel.
+    "disable_ipv6": "0",
+}
+
+
+class UnderlayRoute(NamedTuple):
+    """How the kernel would send to an IPv4 destination."""
+
+    interface: str
+    source: IPv4Address
+    mtu: int
+    """Bytes: the path MTU that the kernel has learned, or else the interface's."""
+
+
+class Netlink:
+    """Reads and changes the network configuration of this network namespace.
+
+    An async context manager, for use in the event loop (and thread) that entered it. Methods may
+    run at the same time; changes to interfaces are made one after the other. Every method raises
+    SystemFault when the kernel refuses.
+    """
+
+    def __init__(self, *, sysctl_root: Path = PROC_SYS) -> None:
+        self._sysctl_root = sysctl_root
+        self._changing = asyncio.Lock()
+
+    async def __aenter__(self) -> Netlink:
+        # Strict checking makes the kernel filter dumps itself: on a router with a full routing
+        # table, the routes of one interface still take a millisecond.
+        self._rtnetlink = AsyncIPRoute(strict_check=True, ext_ack=True)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._rtnetlink.close()
+
+    # What the host has
+
+    async def underlay(self, exclude: Collection[str] = ()) -> HostFacts:
+        """Return the host's IPv4 addresses that a tunnel may use, and the MTUs beside them.
+
+        These are the addresses of scope global on interfaces that are administratively up. An
+        interface that lost its carrier counts: whoever manages it decides when the address goes.
+
+        Args:
+            exclude: Names of interfaces to leave out, such as our own tunnels.
+        """
+        links: dict[int, tuple[str, int]] = {}
+        for link in await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
+            flags, name = link["flags"], link.get("ifname")
+            if flags & _IFF_UP and not flags & _IFF_LOOPBACK and name not in exclude:
+                links[link["index"]] = (name, link.get("mtu"))
+        found: list[tuple[int, UnderlayAddress]] = []
+        for message in await self._dump("addr", family=socket.AF_INET):
+            # On a point-to-point link, IFA_ADDRESS is the other end.
+            address = IPv4Address(message.get("local") or message.get("address"))
+            index = message["index"]
+            usable = message["scope"] == _RT_SCOPE_UNIVERSE and not address.is_loopback
+            if usable and index in links:
+                found.append((index, UnderlayAddress(address, links[index][0])))
+        found.sort(key=lambda entry: entry[0])
+        return HostFacts(
+            underlay=tuple(address for _, address in found),
+            underlay_mtu=dict(links[index] for index, _ in found),
+        )
+
+    async def host_ipv6_addresses(self) -> frozenset[IPv6Address]:
+        """Return every IPv6 address of the host, whatever its interface and scope."""
+        messages = await self._dump("addr", family=socket.AF_INET6)
+        return frozenset(_ipv6_address(message) for message in messages)
+
+    async def foreign_routes(self, name: str) -> tuple[Route, ...]:
+        """Return the unicast IPv6 routes through an interface that others set, in any table.
+
+        Others are the administrator and routing daemons; the kernel's own routes are left out.
+        There are none if there is no such interface.
+        """
+        index = _interface_index(name)
+        if index is None:
+            return ()
+        return tuple(
+            entry.route
+            for entry in await self._routes(index)
+            if not entry.is_own and entry.protocol != PROTOCOL_KERNEL
+        )
+
+    async def preferred_source(self, destination: IPv4Address) -> IPv4Address | None:
+        """Return the source address the kernel would choose; see ``route_to``."""
+        route = await self.route_to(destination)
+        return None if route is None else route.source
+
+    async def route_to(self, destination: IPv4Address) -> UnderlayRoute | None:
+        """Return how the kernel would send to an IPv4 address.
+
+        Returns:
+            None if it would not, or only as a broadcast or multicast: the broadcast address of
+            an attached subnet is no tunnel endpoint, and only the routing table knows it.
+        """
+        try:
+            answer = await self._rtnetlink.route("get", family=socket.AF_INET, dst=str(destination))
+        except (NetlinkError, OSError) as error:
+            if _number(error) in _NO_ROUTE:
+                return None
+            raise _fault(f"look up the route to {destination}", error) from error
+        message = answer[0]
+        source, index = message.get("RTA_PREFSRC"), message.get("RTA_OIF")
+        if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL) or source is None:
+            return None
+        try:
+            interface = socket.if_indextoname(index)
+            metrics = message.get("RTA_METRICS")
+            learned = metrics.get("RTAX_MTU") if metrics is not None else None
+            mtu = learned or _interface_mtu(interface)
+        except OSError:
+            return None  # it vanished between the two questions: there is no such route now
+        return UnderlayRoute(interface, IPv4Address(source), mtu)
+
+    async def watch(self, callback: Callable[[frozenset[str]], None]) -> None:
+        """Call ``callback`` with the kinds of things that changed, until cancelled.
+
+        The kinds are "link", "ipv4-address", "ipv4-route", "ipv6-address" and "ipv6-route". The
+        first call comes at once and names all of them; see ``netlink_events.watch_changes``.
+        """
+        await watch_changes(callback)
+
+    # What a tunnel interface should be
+
+    async def apply_interface(
+        self, state: InterfaceState, now: float, dry_run: bool = False
+    ) -> list[str]:
+        """Make an interface what it should be, with as few changes as possible.
+
+        The interface is ours: every IPv6 address that is not wanted goes. Routes go only if they
+        carry our protocol number. A route whose place (prefix and metric) somebody else has is
+        reported after all else is done.
+
+        Args:
+            state: What is wanted.
+            now: Seconds on the clock of the times in ``state``.
+            dry_run: Only say what would be done; the interface need not exist then.
+
+        Returns:
+            One line for each change; none when all is as it should be.
+
+        Raises:
+            SystemFault: The kernel refuses, has no IPv6, or the interface is not there.
+        """
+        if not (self._sysctl_root / "net/ipv6").exists():
+            raise SystemFault(NO_IPV6.format(root=self._sysctl_root))
+        async with self._changing:
+            index = _interface_index(state.name)
+            if index is None and not dry_run:
+                raise SystemFault(
+                    f"cannot configure interface {state.name}: it does not exist; it is made anew"
+                    " when the resource is applied again"
+                )
+            present = PresentInterface() if index is None else await self._present(state, index)
+            changes = list(interface_changes(state, present, now))
+            if index is not None and not dry_run:
+                await self._make(changes, index)
+            return [str(change) for change in changes]
+
+    async def _present(self, state: InterfaceState, index: int) -> PresentInterface:
+        try:
+            link = (
+                await self._rtnetlink.link("get", index=index, ext_mask=_RTEXT_FILTER_SKIP_STATS)
+            )[0]
+        except (NetlinkError, OSError) as error:
+            raise _fault(f"read interface {state.name}", error) from error
+        addresses = await self._dump("addr", family=socket.AF_INET6, index=index)
+        return PresentInterface(
+            mtu=link.get("mtu"),
+            up=bool(link["flags"] & _IFF_UP),
+            prepared=self._is_prepared(state.name),
+            addresses=tuple(_present_address(message) for message in addresses),
+            routes=await self._routes(index),
+        )
+
+    async def _make(self, changes: Iterable[Change], index: int) -> None:
+        """Make the changes; a route that is in another's way does not hold up the rest."""
+        conflict: SystemFault | None = None
+        for change in changes:
+            try:
+                await self._make_one(change, index)
+            except (NetlinkError, OSError) as error:
+                number = _number(error)
+                if number in _ALREADY_GONE and getattr(change, "operation", "") == "remove":
+                    continue  # somebody was faster; it is as it should be
+                if number == errno.EEXIST and isinstance(change, RouteChange):
+                    conflict = conflict or _route_conflict(change)
+                    continue
+                raise _fault(str(change), error) from error
+        if conflict is not None:
+            raise conflict
+
+    async def _make_one(self, change: Change, index: int) -> None:
+        rtnetlink = self._rtnetlink
+        if isinstance(change, MtuChange):
+            await rtnetlink.link("set", index=index, mtu=change.mtu)
+        elif isinstance(change, Preparation):
+            self._prepare(change.interface)
+        elif isinstance(change, BringUp):
+            await rtnetlink.link("set", index=index, state="up")
+        elif isinstance(change, AddressChange):
+            await self._change_address(change, index)
+        else:
+            await self._change_route(change, index)
+
+    async def _change_address(self, change: AddressChange, index: int) -> None:
+        where = {"index": index, "address": str(change.address), "prefixlen": change.prefix_length}
+        if change.operation == "remove":
+            await self._rtnetlink.addr("del", **where)
+            return
+        await self._rtnetlink.addr(
+            "replace",
+            # No duplicate address detection: the identifier comes from a unique IPv4 address, and
+            # the link has no multicast to ask on (RFC 5214 section 6). Prefixes are on-link only
+            # where the engine says so.
+            flags=_IFA_F_NODAD | _IFA_F_NOPREFIXROUTE,
+            preferred_lft=change.preferred_lifetime,
+            valid_lft=change.valid_lifetime,
+            **where,
+        )
+
+    async def _change_route(self, change: RouteChange, index: int) -> None:
+        route = change.route
+        spec: dict[str, Any] = {
+            "family": socket.AF_INET6,
+            "dst": str(route.prefix),
+            "oif": index,
+            "priority": route.metric,
+            "table": _RT_TABLE_MAIN,
+            # In a removal too: the kernel then spares an equal route that is not ours.
+            "proto": ROUTE_PROTOCOL,
+        }
+        if route.gateway is not None:
+            spec["gateway"] = str(route.gateway)
+        if change.operation == "remove":
+            # Without a gateway the kernel would take the first route of this prefix and metric.
+            await self._rtnetlink.route("del", **({"gateway": "::"} | spec))
+        elif route.gateway is None or change.beside_own:
+            # Every interface has fe80::/64 with the same metric; on-link routes stay apart.
+            await self._rtnetlink.route("append", **spec)
+        else:
+            # "add" refuses a prefix and metric that anybody has: appending to a stranger's route
+            # would split that one's traffic with our tunnel (equal-cost multipath).
+            await self._rtnetlink.route("add", **spec)
+
+    def _is_prepared(self, name: str) -> bool:
+        folder = f"net/ipv6/conf/{name}"
+        if not (self._sysctl_root / folder).exists():
+            return False  # its MTU is below IPv6's minimum
+        return all(
+            read_sysctl(f"{folder}/{key}", root=self._sysctl_root) == value
+            for key, value in _TUNNEL_SYSCTLS.items()
+        )
+
+    def _prepare(self, name: str) -> None:
+        for key, value in _TUNNEL_SYSCTLS.items():
+            write_sysctl(f"net/ipv6/conf/{name}/{key}", value, root=self._sysctl_root)
+
+    async def _routes(self, index: int) -> tuple[PresentRoute, ...]:
+        messages = await self._dump("route", family=socket.AF_INET6, oif=index, type=_RTN_UNICAST)
+        return tuple(entry for message in messages for entry in _present_routes(message, index))
+
+    async def _dump(self, what: str, **filters: Any) -> list[Any]:
+        """Return all messages of a dump that the kernel filters."""
+        request: Callable[..., Awaitable[Any]] = getattr(self._rtnetlink, what)
+        for _ in range(_DUMP_ATTEMPTS):
+            try:
+                # dump_filter=None: without it pyroute2 filters by itself, after a full dump.
+                answer = await request("dump", dump_filter=None, **filters)
+                messages = [message async for message in answer]
+            except (NetlinkError, OSError) as error:
+                raise _fault(f"list the kernel's {what} entries", error) from error
+            if not any(message["header"]["flags"] & _NLM_F_DUMP_INTR for message in messages):
+                break
+        # A table that changes all the time: the next event brings another look at it.
+        return messages
+
+
+def _ipv6_address(message: Any) -> IPv6Address:
+    return IPv6Address(message.get("local") or message.get("address"))
+
+
+def _present_address(message: Any) -> PresentAddress:
+    lifetimes = message.get("cacheinfo")
+    return PresentAddress(
+        address=_ipv6_address(message),
+        prefix_length=message["prefixlen"],
+        preferred_lifetime=lifetimes["ifa_preferred"],
+        valid_lifetime=lifetimes["ifa_valid"],
+        makes_prefix_route=not message.get("IFA_FLAGS") & _IFA_F_NOPREFIXROUTE,
+    )
+
+
+def _present_routes(message: Any, index: int) -> Iterable[PresentRoute]:
+    """Yield a route once for each next hop that goes through the interface."""
+    prefix = IPv6Network((message.get("RTA_DST") or "::", message["dst_len"]))
+    hops = message.get("RTA_MULTIPATH")
+    if hops:
+        gateways = [hop.get("RTA_GATEWAY") for hop in hops if hop["oif"] == index]
+    else:
+        gateways = [message.get("RTA_GATEWAY")]
+    for gateway in gateways:
+        yield PresentRoute(
+            Route(
+                prefix, IPv6Address(gateway) if gateway else None, message.get("RTA_PRIORITY") or 0
+            ),
+            protocol=message["proto"],
+            main_table=message.get("RTA_TABLE") == _RT_TABLE_MAIN,
+        )
+
+
+def _interface_index(name: str) -> int | None:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
+def _interface_mtu(name: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16si20x", name.encode(), 0)
+        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, request)
+    mtu: int = struct.unpack_from("i", answer, 16)[0]
+    return mtu
+
+
+def _number(error: NetlinkError | OSError) -> int:
+    number: int | None = error.code if isinstance(error, NetlinkError) else error.errno
+    return number or errno.EIO
+
+
+def _fault(doing: str, error: NetlinkError | OSError) -> SystemFault:
+    detail = str(error.args[1]) if isinstance(error, NetlinkError) else ""
+    return refused(doing, _number(error), detail)
+
+
+def _route_conflict(change: RouteChange) -> SystemFault:
+    return SystemFault(
+        f"cannot add route {describe_route(change.route, change.interface)}: somebody else has a"
+        " route with this prefix and metric; give the tunnel another route metric, or remove"
+        f" that route (ip -6 route show {change.route.prefix})"
+    )

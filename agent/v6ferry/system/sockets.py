@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw IPv4 sockets: IPv6 packets in protocol 41, and the ICMP errors they cause."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from ipaddress import IPv4Address
+
+from v6ferry.system.errors import SystemFault
+
+PROTOCOL_IPV6 = 41
+
+# From <linux/in.h>; Python's socket module has no names for them.
+_IP_MTU_DISCOVER = 10
+_IP_PMTUDISC_DONT = 0
+_IP_PMTUDISC_PROBE = 3
+_IP_PKTINFO = 8
+_IP_MTU = 14
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+
+_ICMP_DESTINATION_UNREACHABLE = 3
+_ICMP_TIME_EXCEEDED = 11
+_ICMP_PARAMETER_PROBLEM = 12
+
+_BUFFER_BYTES = 4 << 20
+
+Ancillary = list[tuple[int, int, bytes]]
+
+
+class Underlay:
+    """The sockets that carry IPv6 packets over IPv4.
+
+    The kernel writes the outer header, so it also fragments where DF is clear and asks its own
+    routing for every packet. Two sockets differ in nothing but DF.
+
+    Raises:
+        SystemFault: the process may not open raw sockets.
+    """
+
+    def __init__(self) -> None:
+        self.fragmenting = _raw_socket(PROTOCOL_IPV6)
+        """Sends with DF clear and receives every protocol 41 packet of the host."""
+        self.fragmenting.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+        _enlarge(self.fragmenting)
+        self.dont_fragment = _raw_socket(PROTOCOL_IPV6)
+        """Sends with DF set, whatever path MTU the kernel remembers."""
+        self.dont_fragment.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+        self.dont_fragment.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        _refuse_everything(self.dont_fragment)
+        _enlarge(self.dont_fragment, receive=False)
+        self.icmp = _raw_socket(socket.IPPROTO_ICMP)
+        """Receives ICMP errors, nothing else."""
+        wanted = (
+            1 << _ICMP_DESTINATION_UNREACHABLE
+            | 1 << _ICMP_TIME_EXCEEDED
+            | 1 << _ICMP_PARAMETER_PROBLEM
+        )
+        self.icmp.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~wanted & 0xFFFFFFFF))
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for one in (self.fragmenting, self.dont_fragment, self.icmp):
+            one.close()
+
+
+def ancillary(source: IPv4Address | None, ttl: int, tos: int) -> Ancillary:
+    """Control messages for ``sendmsg``: the outer source, time to live and TOS octet."""
+    messages: Ancillary = [
+        (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", ttl)),
+        (socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", tos)),
+    ]
+    if source is not None:
+        info = struct.pack("=i4s4s", 0, source.packed, b"\0\0\0\0")
+        messages.append((socket.IPPROTO_IP, _IP_PKTINFO, info))
+    return messages
+
+
+def path_mtu(endpoint: IPv4Address, source: IPv4Address | None = None) -> int | None:
+    """The kernel's IPv4 path MTU to ``endpoint`` in bytes; None where there is no route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            if source is not None:
+                probe.bind((str(source), 0))
+            probe.connect((str(endpoint), 9))
+            return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+        except OSError:
+            return None
+
+
+def preferred_source(endpoint: IPv4Address) -> IPv4Address | None:
+    """The source address the kernel would use towards ``endpoint``; None where there is no route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(endpoint), 9))
+            return IPv4Address(probe.getsockname()[0])
+        except OSError:
+            return None
+
+
+def _raw_socket(protocol: int) -> socket.socket:
+    try:
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            raise SystemFault(
+                f"raw IPv4 socket for protocol {protocol}: not permitted;"
+                " run v6ferry as root or give it CAP_NET_RAW"
+            ) from error
+        raise SystemFault(f"raw IPv4 socket for protocol {protocol}: {error.strerror}") from error
+    raw.setblocking(False)
+    return raw
+
+
+def _enlarge(raw: socket.socket, receive: bool = True) -> None:
+    """Ask for room for bursts, beyond the system's limit where the process may."""
+    so_sndbufforce, so_rcvbufforce = 32, 33
+    options = [(so_sndbufforce, socket.SO_SNDBUF)]
+    if receive:
+        options.append((so_rcvbufforce, socket.SO_RCVBUF))
+    for forced, plain in options:
+        try:
+            raw.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
+        except PermissionError:
+            raw.setsockopt(socket.SOL_SOCKET, plain, _BUFFER_BYTES)
+
+
+def _refuse_everything(raw: socket.socket) -> None:
+    """Attach a classic BPF filter that takes no packet, so that a socket only sends."""
+    so_attach_filter = 26
+    bpf_ret_k = 0x06
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", bpf_ret_k, 0, 0, 0))
+    raw.setsockopt(
+        socket.SOL_SOCKET,
+        so_attach_filter,
+        struct.pack("@HP", 1, ctypes.addressof(program)),
+    )

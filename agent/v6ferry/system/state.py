@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What engines say about interfaces and learn about the host: plain values, no I/O.
+
+Times are seconds on the daemon's clock (CLOCK_BOOTTIME); ``None`` for a time means for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+
+ROUTE_PROTOCOL = 196
+"""The rtnetlink protocol number that marks a route as this agent's own."""
+
+DEFAULT_ROUTE = IPv6Network("::/0")
+LINK_LOCAL_PREFIX = IPv6Network("fe80::/64")
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlayAddress:
+    """An IPv4 address of the host that a tunnel may use, and the interface that has it."""
+
+    address: IPv4Address
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What an engine is told about its host."""
+
+    underlay: tuple[UnderlayAddress, ...] = ()
+    """IPv4 addresses that are up, sorted by interface index and then in the kernel's order."""
+    underlay_mtu: Mapping[str, int] = field(default_factory=dict)
+    """MTU in bytes of each interface named in ``underlay``."""
+    sources: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
+    """For each endpoint that the engine asked about: the source address the kernel would choose."""
+    host_endpoints: frozenset[IPv4Address] = frozenset()
+    """Every IPv4 address of the host, whether a tunnel may use it or not."""
+    host_addresses: frozenset[IPv6Address] = frozenset()
+    """Every IPv6 address of the host, on whatever interface."""
+    foreign_routes: tuple[Route, ...] = ()
+    """Routes through the engine's tunnel interface that somebody else has set (FRR, `ip route`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An IPv6 address that a tunnel interface should have."""
+
+    address: IPv6Address
+    prefix_length: int = 64
+    preferred_until: float | None = None
+    valid_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An IPv6 route through a tunnel interface; without a gateway the prefix is on-link."""
+
+    prefix: IPv6Network
+    gateway: IPv6Address | None = None
+    metric: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceState:
+    """All that the kernel should know of one tunnel interface."""
+
+    name: str
+    mtu: int
+    addresses: tuple[InterfaceAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
+    forwarding: bool = False
+    """Whether the host must forward IPv6 packets (a router)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsConfiguration:
+    """DNS servers and search domains learned from routers (RFC 8106), most preferred first."""
+
+    servers: tuple[IPv6Address, ...] = ()
+    search: tuple[str, ...] = ()

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TUN devices: the tunnel interfaces' other end (Linux Documentation/networking/tuntap.rst).
+
+A device is made persistent, so its addresses and routes outlive this process; opening it again
+attaches to it as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from v6ferry.system.errors import NET_ADMIN_ADVICE, SystemFault, refused
+
+CLONE_DEVICE = Path("/dev/net/tun")
+
+# linux/if_tun.h
+TUNSETIFF = 0x400454CA
+TUNSETPERSIST = 0x400454CB
+TUNSETOFFLOAD = 0x400454D0
+IFF_TUN = 0x0001
+IFF_NO_PI = 0x1000
+
+_IFREQ = struct.Struct("16sH22x")  # struct ifreq: name, flags
+_LONGEST_NAME = 15  # IFNAMSIZ - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tun:
+    """An attached TUN device: one ``os.read``/``os.write`` on the descriptor is one IPv6 packet."""
+
+    name: str
+    index: int
+    descriptor: int
+    """Non-blocking, closed on exec."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, so that selectors take the object itself."""
+        return self.descriptor
+
+    def close(self) -> None:
+        """Detach; the device stays, with its addresses and routes."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Tun:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_tun(name: str, *, clone_device: Path = CLONE_DEVICE) -> Tun:
+    """Attach to the TUN device ``name``, which is made if it is not there.
+
+    Args:
+        name: Interface name, 1 to 15 bytes.
+        clone_device: Where TUN devices come from.
+
+    Raises:
+        SystemFault: No TUN driver, no permission, a bad name, or a name that another kind of
+            device or another process has.
+    """
+    descriptor = _attach(name, clone_device)
+    try:
+        # A device left behind by another program may announce offloads that we do not do.
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, 0)
+        fcntl.ioctl(descriptor, TUNSETPERSIST, 1)
+        return Tun(name, socket.if_nametoindex(name), descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise refused(f"open TUN device {name}", error.errno or errno.EIO) from error
+
+
+def remove_tun(name: str, *, clone_device: Path = CLONE_DEVICE) -> bool:
+    """Remove the TUN device ``name`` with its addresses and routes; it must be detached.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        SystemFault: As for ``open_tun``; a device of another kind is left alone.
+    """
+    if not _exists(name):
+        return False
+    descriptor = _attach(name, clone_device)
+    try:
+        fcntl.ioctl(descriptor, TUNSETPERSIST, 0)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _attach(name: str, clone_device: Path) -> int:
+    """Return a descriptor attached to the device ``name``."""
+    request = _IFREQ.pack(_encoded_name(name), IFF_TUN | IFF_NO_PI)
+    try:
+        descriptor = os.open(clone_device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _clone_device_fault(clone_device, error) from error
+    existed = _exists(name)
+    try:
+        fcntl.ioctl(descriptor, TUNSETIFF, request)
+    except OSError as error:
+        os.close(descriptor)
+        raise _attach_fault(name, existed, error) from error
+    return descriptor
+
+
+def _encoded_name(name: str) -> bytes:
+    encoded = os.fsencode(name)
+    # "%" would make the kernel number the device itself; the rest is dev_valid_name() of Linux.
+    unusable = name in ("", ".", "..") or any(c in "/:%" or c.isspace() or c == "\0" for c in name)
+    if unusable or len(encoded) > _LONGEST_NAME:
+        raise SystemFault(
+            f"interface name {name!r} is not usable: give 1 to {_LONGEST_NAME} bytes"
+            " without spaces, '/', ':' and '%'"
+        )
+    return encoded
+
+
+def _exists(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def _clone_device_fault(clone_device: Path, error: OSError) -> SystemFault:
+    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return SystemFault(
+            f"there is no TUN driver at {clone_device}: load it (modprobe tun), or hand the"
+            " device to the container (--device /dev/net/tun)"
+        )
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return SystemFault(
+            f"{clone_device} may not be opened: run as root, or allow the device to the service"
+            f" or container (DeviceAllow={clone_device} rw)"
+        )
+    return SystemFault(f"cannot open {clone_device}: {error.strerror}")
+
+
+def _attach_fault(name: str, existed: bool, error: OSError) -> SystemFault:
+    if error.errno == errno.EBUSY:
+        return SystemFault(
+            f"TUN device {name} is attached to another process: stop that one"
+            " (another agent?), or choose another interface name"
+        )
+    if error.errno == errno.EINVAL and existed:
+        return SystemFault(
+            f"interface {name} exists and is not a TUN device of one queue: choose another"
+            f" interface name, or remove it (ip link delete {name})"
+        )
+    if error.errno == errno.EPERM:
+        return SystemFault(f"cannot attach to TUN device {name}: not permitted; {NET_ADMIN_ADVICE}")
+    return SystemFault(f"cannot attach to TUN device {name}: {error.strerror}")

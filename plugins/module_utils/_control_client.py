@@ -1,0 +1,1 @@
+../../agent/v6ferry/cli/control_client.py

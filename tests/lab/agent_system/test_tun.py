@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TUN devices, real ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.tun import open_tun, remove_tun
+
+from tests.lab.agent_system.namespaces import ip, isolated, run_without_net_admin
+
+
+@isolated
+def test_device_outlives_its_descriptor_and_keeps_its_addresses():
+    with open_tun("isatap0") as tun:
+        assert tun.fileno() == tun.descriptor
+        ip("link set isatap0 up")
+        ip("addr add 2001:db8::1/64 dev isatap0 nodad")
+    assert "2001:db8::1/64" in ip("addr show dev isatap0")
+    with open_tun("isatap0") as again:
+        assert again.index == tun.index
+        assert "2001:db8::1/64" in ip("addr show dev isatap0")
+
+
+@isolated
+def test_packets_are_bare_and_reads_do_not_block():
+    with open_tun("isatap0") as tun:
+        ip("link set isatap0 up")
+        ip("-6 route add 2001:db8:9::/48 dev isatap0")
+        assert not os.get_blocking(tun.descriptor)
+        ip("addr add 2001:db8::1/64 dev isatap0 nodad")
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"over the ferry", ("2001:db8:9::1", 9))
+        packets = iter(lambda: os.read(tun.descriptor, 65536), b"")
+        # The kernel may have sent multicast of its own before.
+        packet = next(p for p in packets if p.endswith(b"over the ferry"))
+        assert packet[0] >> 4 == 6
+        assert len(packet) == 40 + 8 + 14
+
+
+@isolated
+def test_descriptor_is_closed_on_exec():
+    with open_tun("isatap0") as tun:
+        assert not os.get_inheritable(tun.descriptor)
+
+
+@isolated
+def test_closing_and_removing_leaves_nothing():
+    open_tun("isatap0").close()
+    assert remove_tun("isatap0") is True
+    assert "isatap0" not in ip("link")
+    assert remove_tun("isatap0") is False
+
+
+@isolated
+def test_device_of_another_process_is_not_taken():
+    with open_tun("isatap0"):
+        with pytest.raises(SystemFault, match="isatap0 is attached to another process"):
+            open_tun("isatap0")
+        with pytest.raises(SystemFault, match="attached to another process"):
+            remove_tun("isatap0")
+    assert "isatap0" in ip("link")
+
+
+@isolated
+@pytest.mark.parametrize(
+    "command",
+    [
+        "link add isatap0 type veth peer name other0",
+        "link add isatap0 type bridge",
+        "tuntap add isatap0 mode tap",
+        "tuntap add isatap0 mode tun multi_queue",
+    ],
+)
+def test_foreign_device_is_left_alone(command):
+    ip(command)
+    before = ip("-d link show isatap0")
+    with pytest.raises(SystemFault, match="isatap0 exists and is not a TUN device"):
+        open_tun("isatap0")
+    with pytest.raises(SystemFault, match="isatap0 exists and is not a TUN device"):
+        remove_tun("isatap0")
+    assert ip("-d link show isatap0") == before
+
+
+@isolated
+def test_process_without_capabilities_is_told_which_it_needs():
+    said = run_without_net_admin(
+        "from v6ferry.system.tun import open_tun\n"
+        "from v6ferry.system.errors import SystemFault\n"
+        "try: open_tun('isatap0')\n"
+        "except SystemFault as fault: print(fault)\n"
+    )
+    assert said.startswith("cannot attach to TUN device isatap0: not permitted")
+    assert "CAP_NET_ADMIN" in said
+    assert "isatap0" not in ip("link")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The topologies that the lab knows by name.
+
+``isatap`` is an IPv4-only intranet around one router that speaks no IPv6, with an ISATAP router
+between it and a native IPv6 segment::
+
+    a 192.168.47.99 ----+                    +---- 10.0.0.1 router  2001:db8:0:c::1 ----+
+                        |                    |                                          | native
+                        +---- core (IPv4) ---+                                          |
+                        |                    |                      2001:db8:0:c::c  c -+
+    b 131.107.71.209 ---+                    +---- 10.0.1.53 dns
+
+Every host is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
+``isatap-two-routers`` adds ``router2``, 10.0.2.1 on the intranet and 2001:db8:0:c::2 on the native
+segment; ``c`` keeps its default route through ``router`` and has one through ``router2`` behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
+from types import MappingProxyType
+
+from tests.lab.topology import Host, Interface, Network, Route, Topology, Zone
+
+DOMAIN = "corp.example"
+NAME_SERVER = "10.0.1.53"
+NATIVE = "native"
+
+_EVERYTHING_IPV4 = IPv4Network("0.0.0.0/0")
+_EVERYTHING_IPV6 = IPv6Network("::/0")
+
+
+def _intranet_gateway(address: str) -> str:
+    """Return core's address in the /24 of ``address``: the last one that a host may have."""
+    return str(ip_interface(f"{address}/24").network.broadcast_address - 1)
+
+
+def _intranet_host(
+    name: str,
+    address: str,
+    *,
+    group: str,
+    lan: tuple[Interface, ...] = (),
+    zones: tuple[Zone, ...] = (),
+) -> Host:
+    """Return a host with ``eth0`` in its own /24 of the intranet."""
+    return Host(
+        name,
+        interfaces=(Interface("eth0", f"{name}-uplink", (ip_interface(f"{address}/24"),)), *lan),
+        routes=(Route(_EVERYTHING_IPV4, ip_address(_intranet_gateway(address))),),
+        zones=zones,
+        groups=(group,),
+    )
+
+
+def _native(address: str) -> tuple[Interface, ...]:
+    return (Interface("lan0", NATIVE, (ip_interface(f"{address}/64"),)),)
+
+
+def _isatap(name: str, routers: Mapping[str, tuple[str, str]]) -> Topology:
+    """Return the example intranet.
+
+    Args:
+        name: of the topology.
+        routers: ISATAP routers by name, each with its IPv4 address on the intranet and its IPv6
+            address on the native segment, in the order in which ``c`` prefers them.
+    """
+    intranet = (
+        *(
+            _intranet_host(router, ipv4, group="isatap_routers", lan=_native(ipv6))
+            for router, (ipv4, ipv6) in routers.items()
+        ),
+        _intranet_host("a", "192.168.47.99", group="isatap_hosts"),
+        _intranet_host("b", "131.107.71.209", group="isatap_hosts"),
+        _intranet_host("dns", NAME_SERVER, group="name_servers", zones=(Zone(DOMAIN),)),
+    )
+    core = Host(
+        "core",
+        interfaces=tuple(
+            Interface(
+                f"eth{index}",
+                f"{host.name}-uplink",
+                (ip_interface(f"{_intranet_gateway(str(host.addresses[0]))}/24"),),
+            )
+            for index, host in enumerate(intranet)
+        ),
+        ipv4_forwarding=True,
+        ipv6=False,
+        groups=("underlay_routers",),
+    )
+    native_host = Host(
+        "c",
+        interfaces=_native("2001:db8:0:c::c"),
+        routes=tuple(
+            Route(_EVERYTHING_IPV6, ip_address(ipv6), metric=1024 * preference)
+            for preference, (_, ipv6) in enumerate(routers.values(), start=1)
+        ),
+        groups=("native_hosts",),
+    )
+    return Topology(
+        name,
+        networks=(
+            *(Network(f"{host.name}-uplink", ipv6=False) for host in intranet),
+            Network(NATIVE),
+        ),
+        hosts=(*intranet, native_host, core),
+        domain=DOMAIN,
+        name_servers=(ip_address(NAME_SERVER),),
+    )
+
+
+ISATAP = _isatap("isatap", {"router": ("10.0.0.1", "2001:db8:0:c::1")})
+ISATAP_TWO_ROUTERS = _isatap(
+    "isatap-two-routers",
+    {"router": ("10.0.0.1", "2001:db8:0:c::1"), "router2": ("10.0.2.1", "2001:db8:0:c::2")},
+)
+
+TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
+    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS)}
+)
+"""Topologies by name, as ``python -m tests.lab up NAME`` takes them."""
