@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and predict the changed status without touching the target.
+    description: Can run in C(check_mode) and predict what changes without touching the target.
     support: full
   diff_mode:
     description: Returns what has changed, or would change in C(check_mode), when in diff mode.
@@ -28,7 +28,7 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and predict the changed status without touching the target.
+    description: Can run in C(check_mode) and predict what changes without touching the target.
     support: full
     details:
       - This module changes nothing.

@@ -31,11 +31,11 @@ else:
     DNSPYTHON_IMPORT_ERROR = None
 
 
-class DnsFault(Exception):
+class DnsError(Exception):
     """Reading or writing failed; the message is one line that names the option to look at."""
 
 
-class Conflict(DnsFault):
+class ConflictError(DnsError):
     """Somebody else changed the records between reading and writing; nothing was written."""
 
 
@@ -61,7 +61,7 @@ class AddressRecords:
         key: Name, algorithm and base64 secret of a TSIG key, or None.
 
     Raises:
-        DnsFault: A name or the key is malformed, or the server's name does not resolve.
+        DnsError: A name or the key is malformed, or the server's name does not resolve.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class AddressRecords:
         self._zone = _name("zone", zone, dns.name.root)
         self.name = _name("record", record, self._zone)
         if not self.name.is_subdomain(self._zone):
-            raise DnsFault(f"record: {record} is outside the zone {self._zone}; give a name in it")
+            raise DnsError(f"record: {record} is outside the zone {self._zone}; give a name in it")
         self._server = f"{server} port {port}"
         self._where, self._port = _address(server, port), port
         self._protocol = protocol
@@ -88,19 +88,19 @@ class AddressRecords:
         """Return the records as they are now, None if there are none.
 
         Raises:
-            DnsFault: The server does not answer, refuses, or is not authoritative.
+            DnsError: The server does not answer, refuses, or is not authoritative.
         """
         self._check_zone()
         answer = self._ask(dns.message.make_query(self.name, "A"), "the query")
         if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             raise self._refusal(answer, "the query")
         if not answer.flags & dns.flags.AA:
-            raise DnsFault(
+            raise DnsError(
                 f"zone: server {self._server} is not authoritative for {self.name}, which "
                 f"{self._zone} delegates to another zone; give that zone and its server"
             )
         if answer.get_rrset(answer.answer, self.name, dns.rdataclass.IN, dns.rdatatype.CNAME):
-            raise DnsFault(
+            raise DnsError(
                 f"record: {self.name} is an alias (CNAME), which can have no addresses of its own; "
                 "remove the alias or choose another name"
             )
@@ -111,8 +111,8 @@ class AddressRecords:
         """Put ``after`` in the place of ``before`` in one transaction, None being no records.
 
         Raises:
-            Conflict: The records are not ``before`` any more.
-            DnsFault: The server does not answer or refuses.
+            ConflictError: The records are not ``before`` any more.
+            DnsError: The server does not answer or refuses.
         """
         update = dns.update.UpdateMessage(self._zone)
         if before:
@@ -127,7 +127,7 @@ class AddressRecords:
             update.delete(self.name, "A")
         answer = self._ask(update, "the update")
         if answer.rcode() in (dns.rcode.NXRRSET, dns.rcode.YXRRSET):
-            raise Conflict(
+            raise ConflictError(
                 f"the A records of {self.name} on server {self._server} were changed by somebody "
                 "else while this task ran, and nothing was written; look at them and run it again"
             )
@@ -153,55 +153,55 @@ class AddressRecords:
         try:
             return ask(message, self._where, timeout=self._timeout, port=self._port)
         except dns.exception.Timeout as error:
-            raise DnsFault(
+            raise DnsError(
                 f"server: {self._server} did not answer {what} over {self._protocol} within "
                 f"{self._timeout:g} s; check server, port and the way to it, or raise timeout"
             ) from error
         except OSError as error:
-            raise DnsFault(
+            raise DnsError(
                 f"server: {self._server} cannot be reached over {self._protocol}: "
                 f"{error.strerror or error}; check server and port"
             ) from error
         except dns.tsig.PeerBadKey as error:
-            raise DnsFault(
+            raise DnsError(
                 f"key_name: server {self._server} does not know the key {self._key.name} with "
                 f"algorithm {self._key.algorithm} (BADKEY); check key_name and key_algorithm"
             ) from error
         except dns.tsig.PeerBadSignature as error:
-            raise DnsFault(
+            raise DnsError(
                 f"key_secret: server {self._server} has another secret for the key "
                 f"{self._key.name} (BADSIG); check key_secret"
             ) from error
         except dns.tsig.PeerBadTime as error:
-            raise DnsFault(
+            raise DnsError(
                 f"the clocks of this host and of server {self._server} are too far apart for a "
                 "signature (BADTIME); set them"
             ) from error
         except (dns.exception.DNSException, EOFError) as error:
             signed = f", or not signed with the key {self._key.name}" if self._key else ""
-            raise DnsFault(
+            raise DnsError(
                 f"server: {self._server} gave no proper answer to {what}: it is malformed{signed} "
                 f"({str(error) or type(error).__name__}); check server and port"
             ) from error
 
-    def _not_authoritative(self) -> DnsFault:
-        return DnsFault(
+    def _not_authoritative(self) -> DnsError:
+        return DnsError(
             f"zone: server {self._server} is not authoritative for a zone {self._zone}; "
             "check zone and server, which must be the zone's primary"
         )
 
-    def _refusal(self, answer: dns.message.Message, what: str) -> DnsFault:
+    def _refusal(self, answer: dns.message.Message, what: str) -> DnsError:
         """Say what an error code means for whom."""
         code = answer.rcode()
         if code in (dns.rcode.NOTAUTH, dns.rcode.NOTZONE):
             return self._not_authoritative()
         if code == dns.rcode.REFUSED:
             who = f"the key {self._key.name}" if self._key else "anybody without a key"
-            return DnsFault(
+            return DnsError(
                 f"server: {self._server} refuses {what} of {self.name} in {self._zone} to {who} "
                 "(REFUSED); check zone and key_name, or the server's update policy"
             )
-        return DnsFault(
+        return DnsError(
             f"server: {self._server} answered {what} of {self.name} in {self._zone} with "
             f"{dns.rcode.to_text(code)}; look into its log"
         )
@@ -219,7 +219,7 @@ def _name(option: str, text: str, origin: dns.name.Name) -> dns.name.Name:
     try:
         return dns.name.from_text(text, origin)
     except (dns.exception.DNSException, UnicodeError) as error:
-        raise DnsFault(f"{option}: {text!r} is not a domain name: {error}") from error
+        raise DnsError(f"{option}: {text!r} is not a domain name: {error}") from error
 
 
 def _address(server: str, port: int) -> str:
@@ -227,7 +227,7 @@ def _address(server: str, port: int) -> str:
     try:
         found = socket.getaddrinfo(server, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise DnsFault(
+        raise DnsError(
             f"server: {server!r} has no address: {error}; give a name that resolves or an address"
         ) from error
     return found[0][4][0]
@@ -237,7 +237,7 @@ def _key(name: str, algorithm: str, secret: str) -> dns.tsig.Key:
     try:
         return dns.tsig.Key(_name("key_name", name, dns.name.root), secret, algorithm)
     except ValueError as error:
-        raise DnsFault(f"key_secret: the secret of {name} is not base64: {error}") from error
+        raise DnsError(f"key_secret: the secret of {name} is not base64: {error}") from error
 
 
 def _record(address: str) -> dns.rdata.Rdata:

@@ -165,8 +165,8 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.v6ops.transition.plugins.module_utils._address_records import (
     DNSPYTHON_IMPORT_ERROR,
     AddressRecords,
-    Conflict,
-    DnsFault,
+    ConflictError,
+    DnsError,
     Records,
 )
 from ansible_collections.v6ops.transition.plugins.module_utils._diff import as_yaml
@@ -198,7 +198,7 @@ def wanted_records(params: dict[str, t.Any]) -> Records | None:
     """Return the records that the options ask for.
 
     Raises:
-        DnsFault: An address is not an IPv4 address, there is none, or the TTL is out of range.
+        DnsError: An address is not an IPv4 address, there is none, or the TTL is out of range.
     """
     if params["state"] == "absent":
         return None
@@ -207,13 +207,13 @@ def wanted_records(params: dict[str, t.Any]) -> Records | None:
         try:
             addresses.add(ipaddress.IPv4Address(text))
         except ValueError as error:
-            raise DnsFault(
+            raise DnsError(
                 f"addresses: {text!r} is not an IPv4 address; give those of the ISATAP routers"
             ) from error
     if not addresses:
-        raise DnsFault("addresses: the list is empty; to remove the records set state to absent")
+        raise DnsError("addresses: the list is empty; to remove the records set state to absent")
     if not 0 <= params["ttl"] <= MAXIMUM_TTL:
-        raise DnsFault(f"ttl: {params['ttl']} is not between 0 and {MAXIMUM_TTL} seconds")
+        raise DnsError(f"ttl: {params['ttl']} is not between 0 and {MAXIMUM_TTL} seconds")
     return Records(tuple(str(address) for address in sorted(addresses)), params["ttl"])
 
 
@@ -221,11 +221,11 @@ def replace(records: AddressRecords, before: Records | None, wanted: Records | N
     """Replace the records and tell whether that changed them.
 
     Raises:
-        DnsFault: The server does not do it, or somebody else made them something else meanwhile.
+        DnsError: The server does not do it, or somebody else made them something else meanwhile.
     """
     try:
         records.replace(before, wanted)
-    except Conflict:
+    except ConflictError:
         # The same task on another host has done our work in the meantime.
         if records.read() == wanted:
             return False
@@ -236,8 +236,7 @@ def replace(records: AddressRecords, before: Records | None, wanted: Records | N
 def as_diff(fqdn: str, records: Records | None) -> str:
     """Write the records as text for a diff."""
     return as_yaml(
-        records
-        and {"record": fqdn, "addresses": list(records.addresses), "ttl": records.ttl}
+        records and {"record": fqdn, "addresses": list(records.addresses), "ttl": records.ttl}
     )
 
 
@@ -275,7 +274,7 @@ def main() -> None:
         changed = before != wanted
         if changed and not module.check_mode:
             changed = replace(records, before, wanted)
-    except DnsFault as error:
+    except DnsError as error:
         module.fail_json(msg=str(error))
     fqdn = str(records.name)
     module.exit_json(

@@ -38,9 +38,7 @@ class ControlClient:
         timeout: How long one call may take in all, in seconds.
     """
 
-    def __init__(
-        self, socket_path: str = DEFAULT_SOCKET, timeout: float = DEFAULT_TIMEOUT
-    ) -> None:
+    def __init__(self, socket_path: str = DEFAULT_SOCKET, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.socket_path = socket_path
         self.timeout = timeout
 

@@ -10,7 +10,6 @@ from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.wire.icmpv4 import Icmpv4Error
 from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, is_icmpv6_error
-from v6ferry.wire.ipv4 import Ipv4Header
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.parser import WireError
 

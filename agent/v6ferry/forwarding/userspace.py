@@ -29,7 +29,6 @@ from v6ferry.forwarding.table import TunnelTable
 from v6ferry.system.sockets import Ancillary, Underlay, ancillary, path_mtu
 from v6ferry.system.tun import Tun
 from v6ferry.wire.icmpv4 import Icmpv4Error
-from v6ferry.wire.ipv4 import Ipv4Header
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.parser import WireError
@@ -293,7 +292,7 @@ class UserspacePlane:
             self._receive_packet(length)
 
     def _receive_packet(self, length: int) -> None:
-        """Check and deliver the outer packet that fills the first ``length`` bytes of the buffer."""
+        """Check and deliver the outer packet in the first ``length`` bytes of the buffer."""
         buffer, view = self._buffer, self._view
         start = (buffer[0] & 0x0F) * 4
         if length < start + IPV6_HEADER_LENGTH:

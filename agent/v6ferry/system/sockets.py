@@ -91,16 +91,6 @@ def path_mtu(endpoint: IPv4Address, source: IPv4Address | None = None) -> int | 
             return None
 
 
-def preferred_source(endpoint: IPv4Address) -> IPv4Address | None:
-    """The source address the kernel would use towards ``endpoint``; None where there is no route."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((str(endpoint), 9))
-            return IPv4Address(probe.getsockname()[0])
-        except OSError:
-            return None
-
-
 def _raw_socket(protocol: int) -> socket.socket:
     try:
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
