@@ -35,6 +35,8 @@ class Wanted:
     table: TunnelTable
     names: frozenset[str] = frozenset()
     """Names to keep resolved; answers come back through ``name_resolved``."""
+    name_refresh_interval: float = 3600.0
+    """Seconds after which a name is to be looked up again."""
     endpoints: frozenset[IPv4Address] = frozenset()
     """Endpoints whose preferred source address should be among the facts."""
     dns: DnsConfiguration = field(default_factory=DnsConfiguration)

@@ -86,6 +86,16 @@ class UnderlayRoute(NamedTuple):
     """Bytes: the path MTU that the kernel has learned, or else the interface's."""
 
 
+class Ipv6Route(NamedTuple):
+    """How the kernel would send to an IPv6 destination."""
+
+    interface: str
+    gateway: IPv6Address | None
+    source: IPv6Address | None
+    is_local: bool
+    """Whether the destination is the host itself."""
+
+
 class Netlink:
     """Reads and changes the network configuration of this network namespace.
 
@@ -192,6 +202,54 @@ class Netlink:
         except OSError:
             return None  # it vanished between the two questions: there is no such route now
         return UnderlayRoute(interface, IPv4Address(source), mtu)
+
+    async def ipv6_route_to(
+        self, destination: IPv6Address, interface: str | None = None
+    ) -> Ipv6Route | None:
+        """Return how the kernel would send to an IPv6 address; None if it would not.
+
+        Args:
+            destination: The address.
+            interface: Where to, for a link-local address.
+        """
+        request: dict[str, Any] = {"family": socket.AF_INET6, "dst": str(destination)}
+        if interface is not None and (index := _interface_index(interface)) is not None:
+            request["oif"] = index
+        try:
+            message = (await self._rtnetlink.route("get", **request))[0]
+        except (NetlinkError, OSError) as error:
+            if _number(error) in _NO_ROUTE:
+                return None
+            raise _fault(f"look up the route to {destination}", error) from error
+        if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL):
+            return None
+        gateway, source = message.get("RTA_GATEWAY"), message.get("RTA_PREFSRC")
+        return Ipv6Route(
+            socket.if_indextoname(message.get("RTA_OIF")),
+            None if gateway is None else IPv6Address(gateway),
+            None if source is None else IPv6Address(source),
+            message["type"] == _RTN_LOCAL,
+        )
+
+    async def interface_alias(self, name: str) -> str | None:
+        """Return the alias of an interface ("" for none); None if there is no such interface."""
+        index = _interface_index(name)
+        if index is None:
+            return None
+        try:
+            link = (await self._rtnetlink.link("get", index=index))[0]
+        except (NetlinkError, OSError) as error:
+            if _number(error) == errno.ENODEV:
+                return None
+            raise _fault(f"read interface {name}", error) from error
+        return str(link.get("ifalias") or "")
+
+    async def set_interface_alias(self, name: str, alias: str) -> None:
+        """Set the alias of an interface, which ``ip link`` shows to people."""
+        try:
+            await self._rtnetlink.link("set", index=_interface_index(name), ifalias=alias)
+        except (NetlinkError, OSError) as error:
+            raise _fault(f"set the alias of interface {name}", error) from error
 
     async def watch(self, callback: Callable[[frozenset[str]], None]) -> None:
         """Call ``callback`` with the kinds of things that changed, until cancelled.

@@ -44,6 +44,13 @@ class Tun:
         """Return the descriptor, so that selectors take the object itself."""
         return self.descriptor
 
+    def is_present(self) -> bool:
+        """Whether the device is still there; somebody may remove it (``ip link delete``)."""
+        try:
+            return socket.if_nametoindex(self.name) == self.index
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Detach; the device stays, with its addresses and routes."""
         os.close(self.descriptor)

@@ -235,6 +235,7 @@ class IsatapHost:
             interface=InterfaceState(tunnel.interface, mtu, addresses, routes),
             table=table,
             names=self._names(),
+            name_refresh_interval=self._spec.name_refresh_interval,
             endpoints=self._routers.endpoints(),
             dns=dns,
         )

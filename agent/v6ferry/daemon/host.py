@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that touches the host, in one place for the runners to share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from v6ferry.daemon.names import NameKeeper
+from v6ferry.daemon.snapshots import Snapshots
+from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.system.netlink import Netlink
+from v6ferry.system.resolver_configuration import ResolverConfiguration
+from v6ferry.system.sysctl import SysctlLedger
+
+
+def clock() -> float:
+    """Seconds since boot, suspension included: lifetimes run on while a laptop sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host as runners see it."""
+
+    netlink: Netlink
+    plane: UserspacePlane
+    ledger: SysctlLedger
+    resolver: ResolverConfiguration
+    names: NameKeeper
+    snapshots: Snapshots

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives the engine of one resource: packets, timers, and the host's way to what it wants."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from ipaddress import IPv4Address
+from random import Random
+from typing import Any
+
+from v6ferry.daemon.host import Host, clock
+from v6ferry.daemon.resources import Resource
+from v6ferry.engines.interface import Wanted
+from v6ferry.forwarding.userspace import ReceivedControl
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.state import DnsConfiguration, HostFacts
+from v6ferry.system.sysctl import enable_ipv6_forwarding
+from v6ferry.system.tun import Tun, open_tun, remove_tun
+
+FIRST_RETRY = 1.0
+LAST_RETRY = 60.0
+"""Seconds between attempts at what the host has refused: doubled from the first to the last."""
+LONGEST_WITHDRAWAL = 3.0
+"""Seconds that an engine may take to say goodbye."""
+SNAPSHOT_INTERVAL = 5.0
+"""Seconds of news that a crash may lose."""
+SHORTEST_WAIT = 0.01
+"""Seconds; an engine that always has something due must not starve the others."""
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """One resource at work.
+
+    Args:
+        resource: what is wanted.
+        host: where.
+    """
+
+    def __init__(self, resource: Resource, host: Host) -> None:
+        self.resource = resource
+        self.fault: str | None = None
+        """What the host refuses at the moment."""
+        self._host = host
+        self._engine = resource.engine(Random(), clock())
+        self._facts = HostFacts()
+        self._wanted: Wanted | None = None
+        self._tun: Tun | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._dns: DnsConfiguration | None = None
+        """What the resolver has been told."""
+        self._dirty = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._snapshot_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def interface(self) -> str:
+        """Its tunnel interface."""
+        return self.resource.interface
+
+    # Life
+
+    async def start(self, facts: HostFacts) -> None:
+        """Take the tunnel interface into use and make the host what the engine wants.
+
+        Raises:
+            SystemFault: the host refuses; it is as before then.
+        """
+        self._facts = facts
+        snapshot = self._host.snapshots.load(self.resource.label)
+        if snapshot is not None:
+            self._engine.restore(snapshot, clock())
+        existed = await self._attach()
+        try:
+            await self.update_facts(facts)
+            await self._reconcile()
+        except BaseException:
+            if existed:
+                self._detach()
+                self._host.names.want(self.resource.label, frozenset(), 0.0)
+            else:
+                await self._take_down()
+            raise
+        self._task = asyncio.create_task(self._reconcile_forever(), name=self.resource.label)
+
+    async def insist(self, facts: HostFacts) -> None:
+        """As ``start``, but go on trying where the host refuses: the resource is stored already."""
+        try:
+            await self.start(facts)
+        except SystemFault as fault:
+            self._note_fault(str(fault))
+            self._engine.update_facts(facts, clock())
+            self._task = asyncio.create_task(self._reconcile_forever(), name=self.resource.label)
+            asyncio.get_running_loop().call_later(FIRST_RETRY, self._dirty.set)
+
+    async def change(self, resource: Resource) -> None:
+        """Go on with another specification of the same resource and interface.
+
+        Raises:
+            SystemFault: the host refuses; the old specification is in force again then.
+        """
+        before = self.resource
+        self._engine.update_spec(resource.parsed, clock())
+        self.resource = resource
+        self._pump()
+        try:
+            await self._reconcile()
+        except SystemFault:
+            self.resource = before
+            self._engine.update_spec(before.parsed, clock())
+            self._pump()
+            raise
+
+    async def remove(self) -> list[str]:
+        """Let the neighbours know, then leave the host as it was found.
+
+        Returns:
+            What could not be restored, a line each.
+        """
+        self._engine.begin_withdrawal(clock())
+        self._pump()
+        end = clock() + LONGEST_WITHDRAWAL
+        while not self._engine.withdrawn() and clock() < end:
+            await asyncio.sleep(0.02)
+        return await self._take_down()
+
+    async def stop(self) -> None:
+        """End, but leave everything in place for the next agent."""
+        await self._end_tasks()
+        self._save_snapshot()
+        self._detach()
+
+    async def _attach(self) -> bool:
+        """Open the TUN device; returns whether it was there and ours already."""
+        alias = await self._host.netlink.interface_alias(self.interface)
+        ours = f"v6ferry {self.resource.label}"
+        if alias is not None and alias != ours:
+            owner = f" by {alias}" if alias else ""
+            raise SystemFault(
+                f"{self.resource.label}: interface: {self.interface} exists already and is used"
+                f"{owner}; choose another name, or remove it (ip link delete {self.interface})"
+            )
+        self._tun = open_tun(self.interface)
+        if alias is None:
+            try:
+                await self._host.netlink.set_interface_alias(self.interface, ours)
+            except SystemFault:
+                self._detach()
+                remove_tun(self.interface)
+                raise
+        return alias is not None
+
+    def _detach(self) -> None:
+        if self._tun is None:
+            return
+        if self.interface in self._host.plane.tables():
+            self._host.plane.remove(self.interface)
+        self._tun.close()
+        self._tun = None
+
+    async def _end_tasks(self) -> None:
+        for timer in (self._timer, self._snapshot_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._snapshot_timer = None
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _take_down(self) -> list[str]:
+        await self._end_tasks()
+        host, label = self._host, self.resource.label
+        host.names.want(label, frozenset(), 0.0)
+        problems: list[str] = []
+        try:
+            await host.resolver.remove(self.interface)
+        except SystemFault as fault:
+            problems.append(str(fault))
+        self._detach()
+        try:
+            remove_tun(self.interface)
+        except SystemFault as fault:
+            problems.append(str(fault))
+        try:
+            problems += [line for line in host.ledger.release(label) if line.startswith("left ")]
+        except SystemFault as fault:
+            problems.append(str(fault))
+        host.snapshots.remove(label)
+        for problem in problems:
+            _log.warning("%s: while removing: %s", label, problem)
+        return problems
+
+    # Driving the engine
+
+    async def update_facts(self, facts: HostFacts) -> None:
+        """Tell the engine what is known of the host, with what only this runner can ask for."""
+        netlink = self._host.netlink
+        endpoints = self._wanted.endpoints if self._wanted is not None else frozenset()
+        sources: dict[IPv4Address, IPv4Address] = {}
+        for endpoint in sorted(endpoints):
+            source = await netlink.preferred_source(endpoint)
+            if source is not None:
+                sources[endpoint] = source
+        foreign = await netlink.foreign_routes(self.interface)
+        self._facts = replace(facts, sources=sources, foreign_routes=foreign)
+        self._engine.update_facts(self._facts, clock())
+        self._pump()
+        if self._wanted is not None and self._wanted.endpoints - endpoints:
+            await self.update_facts(facts)
+
+    def verify(self) -> None:
+        """Something has changed in the kernel: look whether all is still as wanted."""
+        self._dirty.set()
+
+    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
+        """A name has been looked up."""
+        if self._wanted is None or name not in self._wanted.names:
+            return
+        before = self._wanted.endpoints
+        self._engine.name_resolved(name, addresses, clock())
+        self._pump()
+        if self._wanted.endpoints - before:
+            # The reconciler asks the kernel for the source addresses towards the new endpoints.
+            self._dirty.set()
+
+    def _control(self, received: ReceivedControl) -> None:
+        self._engine.receive(
+            received.packet, received.outer_source, received.outer_destination, clock()
+        )
+        self._pump()
+        if self._snapshot_timer is None:
+            loop = asyncio.get_running_loop()
+            self._snapshot_timer = loop.call_later(SNAPSHOT_INTERVAL, self._save_snapshot)
+
+    def _save_snapshot(self) -> None:
+        self._snapshot_timer = None
+        self._host.snapshots.save(self.resource.label, self._engine.snapshot())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _pump(self) -> None:
+        """Do what is due, send what is to be sent, and note what the engine wants now."""
+        if self._tun is None:
+            return
+        plane, now = self._host.plane, clock()
+        deadline = self._engine.next_deadline()
+        if deadline is not None and deadline <= now:
+            if self._wanted is not None:
+                self._engine.note_traffic(plane.counters(self.interface).rules)
+            self._engine.handle_timer(now)
+        wanted = self._engine.wanted(now)
+        if self._wanted is None:
+            plane.add(self._tun, wanted.table, self._control)
+        elif wanted.table != self._wanted.table:
+            plane.update(wanted.table)
+        if self._wanted is None or wanted.names != self._wanted.names:
+            refresh = wanted.name_refresh_interval
+            self._host.names.want(self.resource.label, wanted.names, refresh)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._dirty.set()
+        for one in self._engine.packets_to_send():
+            plane.send_control(self.interface, one.packet, one.endpoint, one.source)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._engine.next_deadline()
+        if deadline is not None:
+            wait = max(deadline - clock(), SHORTEST_WAIT)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._on_timer)
+
+    # Bringing the host to what is wanted
+
+    async def _reconcile_forever(self) -> None:
+        wait = FIRST_RETRY
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._dirty.wait()
+            try:
+                await self._reconcile()
+            except (SystemFault, OSError) as fault:
+                self._note_fault(str(fault))
+            except Exception:
+                _log.exception("%s: cannot bring the host to what is wanted", self.resource.label)
+                self._note_fault("an internal error, see the agent's log")
+            else:
+                self._note_fault(None)
+                wait = FIRST_RETRY
+                continue
+            loop.call_later(wait, self._dirty.set)
+            wait = min(wait * 2, LAST_RETRY)
+
+    def _note_fault(self, fault: str | None) -> None:
+        if fault != self.fault:
+            if fault is not None:
+                _log.warning("%s: %s", self.resource.label, fault)
+            else:
+                _log.info("%s: all is as wanted again", self.resource.label)
+        self.fault = fault
+
+    async def _reconcile(self) -> None:
+        """Make the host what the engine wants.
+
+        Raises:
+            SystemFault: the host refuses.
+        """
+        self._dirty.clear()
+        await self._renew_device()
+        wanted = self._wanted
+        if wanted is None:
+            return
+        if wanted.endpoints - set(self._facts.sources):
+            await self.update_facts(self._facts)
+            wanted = self._wanted or wanted
+        host, label = self._host, self.resource.label
+        done: list[str] = []
+        if wanted.interface.forwarding:
+            done += enable_ipv6_forwarding(host.ledger, label)
+        else:
+            done += host.ledger.release(label)
+        done += await host.netlink.apply_interface(wanted.interface, clock())
+        if wanted.dns != self._dns:
+            done += await host.resolver.apply(self.interface, wanted.dns)
+            self._dns = wanted.dns
+        for line in done:
+            _log.info("%s: %s", label, line)
+
+    async def _renew_device(self) -> None:
+        """Make the device again if somebody has removed it."""
+        if self._tun is not None:
+            if self._tun.is_present():
+                return
+            _log.warning("%s: %s was removed, making it again", self.resource.label, self.interface)
+            self._detach()
+        await self._attach()
+        self._wanted = None
+        self._pump()
+
+    # What a user wants to know
+
+    def ready(self) -> bool:
+        """Whether the resource does its work."""
+        return self.fault is None and bool(self._engine.status(clock())["ready"])
+
+    def status(self) -> dict[str, Any]:
+        """The engine's status, and what the engine cannot know."""
+        status = self._engine.status(clock())
+        label = self.resource.label
+        status["faults"] = [self.fault] if self.fault is not None else []
+        status["ready"] = status["ready"] and self.fault is None
+        if self.fault is not None:
+            status["summary"] = self.fault
+        status["name_sources"] = self._host.names.sources(label)
+        status["name_errors"] = self._host.names.errors(label)
+        if self._wanted is not None:
+            status["mtu"] = self._wanted.interface.mtu
+        status["plane"] = self._host.plane.name
+        if self.interface in self._host.plane.tables():
+            status["counters"] = self._host.plane.counters(self.interface).as_dict()
+        return status

@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All resources of the host: what is wanted, what runs, and the way from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from v6ferry.daemon.host import Host
+from v6ferry.daemon.resources import Resource, check, check_identity, label
+from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.store import Store
+from v6ferry.engines.specification import SpecificationError
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.state import HostFacts
+
+ADDRESS_EVENT_PAUSE = 0.1
+ROUTE_EVENT_PAUSE = 1.0
+"""Seconds after a look at the kernel before the next one: a full routing feed that comes and goes
+must not keep the agent busy, and an address must count within a second."""
+READY_POLL = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody wants of one resource."""
+
+    kind: str
+    name: str
+    resource: Resource | None
+    """None for absent."""
+
+    @property
+    def label(self) -> str:
+        """How messages call the resource."""
+        return label(self.kind, self.name)
+
+
+def read_changes(requests: Any) -> list[Change]:
+    """Read a list of ``{"kind", "name", "state", "spec"}``.
+
+    Raises:
+        SpecificationError: one of them cannot be used.
+    """
+    if not isinstance(requests, list) or not all(isinstance(one, Mapping) for one in requests):
+        raise SpecificationError(
+            'resources: expected a list of {"kind", "name", "state", "spec"} objects'
+        )
+    changes: list[Change] = []
+    for request in requests:
+        unknown = set(request) - {"kind", "name", "state", "spec"}
+        if unknown:
+            raise SpecificationError(
+                f"resources: unknown key {min(map(str, unknown))}; known: kind, name, state, spec"
+            )
+        kind, name = check_identity(request.get("kind"), request.get("name", "default"))
+        state = request.get("state", "present")
+        if state not in ("present", "absent"):
+            raise SpecificationError(
+                f"{label(kind, name)}: state: {state!r} is not one of present, absent"
+            )
+        spec = request.get("spec") or {}
+        resource = check(kind, name, spec) if state == "present" else None
+        change = Change(kind, name, resource)
+        if any(change.label == one.label for one in changes):
+            raise SpecificationError(f"{change.label}: is there twice; give each resource once")
+        changes.append(change)
+    return changes
+
+
+class Supervisor:
+    """Runs all resources.
+
+    Args:
+        store: where they are kept.
+        host: where they run; its names must be told to call ``name_resolved``.
+    """
+
+    def __init__(self, store: Store, host: Host) -> None:
+        self.problems: Mapping[str, str] = {}
+        """What is wrong with stored files, by resource."""
+        self._store = store
+        self._host = host
+        self._runners: dict[str, Runner] = {}
+        self._facts = HostFacts()
+        self._applying = asyncio.Lock()
+        self._kinds: set[str] = set()
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def runners(self) -> Mapping[str, Runner]:
+        """What runs, by label."""
+        return self._runners
+
+    @property
+    def facts(self) -> HostFacts:
+        """What is known of the host."""
+        return self._facts
+
+    # Life
+
+    async def start(self) -> None:
+        """Run what is stored.
+
+        Raises:
+            SystemFault: the state directory or the kernel cannot be read.
+        """
+        loaded = self._store.load()
+        self._note_problems(loaded.problems)
+        self._facts = await self._look_at_host(r.interface for r in loaded.resources.values())
+        for resource in loaded.resources.values():
+            try:
+                self._check_interfaces({**self._wanted(), resource.label: resource})
+            except SpecificationError as error:
+                self.problems = {**self.problems, resource.label: str(error)}
+                _log.error("%s", error)
+                continue
+            runner = self._runners[resource.label] = Runner(resource, self._host)
+            await runner.insist(self._facts)
+            _log.info("%s: running on %s", resource.label, resource.interface)
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="watch the kernel"),
+            asyncio.create_task(self._follow(), name="follow the kernel"),
+        ]
+
+    async def stop(self) -> None:
+        """End; tunnel interfaces with their addresses and routes stay for the next agent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._applying:
+            for runner in self._runners.values():
+                await runner.stop()
+        await self._host.names.close()
+
+    # Following the host
+
+    async def _look_at_host(self, own_interfaces: Iterable[str]) -> HostFacts:
+        facts = await self._host.netlink.underlay(exclude=set(own_interfaces))
+        return replace(
+            facts,
+            host_endpoints=frozenset(one.address for one in facts.underlay),
+            host_addresses=await self._host.netlink.host_ipv6_addresses(),
+        )
+
+    async def _watch(self) -> None:
+        def heard(kinds: frozenset[str]) -> None:
+            self._kinds |= kinds
+            self._changed.set()
+
+        while True:
+            try:
+                await self._host.netlink.watch(heard)
+            except SystemFault as fault:
+                _log.error("%s; trying again", fault)
+            await asyncio.sleep(1.0)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            kinds, self._kinds = frozenset(self._kinds), set()
+            try:
+                async with self._applying:
+                    await self._follow_change(kinds)
+            except SystemFault as fault:
+                _log.error("%s; trying again", fault)
+                self._kinds |= kinds
+                self._changed.set()
+                await asyncio.sleep(1.0)
+            only_routes = kinds <= {"ipv4-route", "ipv6-route"}
+            await asyncio.sleep(ROUTE_EVENT_PAUSE if only_routes else ADDRESS_EVENT_PAUSE)
+
+    async def _follow_change(self, kinds: frozenset[str]) -> None:
+        before = self._facts
+        self._facts = await self._look_at_host(r.interface for r in self._runners.values())
+        for runner in self._runners.values():
+            await runner.update_facts(self._facts)
+            runner.verify()
+        if self._facts.underlay != before.underlay or "ipv4-route" in kinds:
+            self._host.names.retry()
+
+    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
+        """A name has been looked up."""
+        for runner in self._runners.values():
+            runner.name_resolved(name, addresses)
+
+    # Changing what is wanted
+
+    async def apply(self, requests: Any, *, dry_run: bool, wait: float) -> dict[str, Any]:
+        """Make resources present or absent; all of them, or none.
+
+        Args:
+            requests: as ``read_changes`` takes them.
+            dry_run: only say what would be done.
+            wait: seconds to wait at most until all of them are ready.
+
+        Raises:
+            SpecificationError: a resource cannot be used.
+            SystemFault: the host refuses; what was is in force again then.
+        """
+        changes = read_changes(requests)
+        async with self._applying:
+            self._check_interfaces(self._wanted_after(changes))
+            before = self._stored_specs()
+            outcomes = [self._outcome(change, before.get(change.label)) for change in changes]
+            if not dry_run:
+                await self._make(changes)
+        if not dry_run and wait > 0:
+            await self._wait_until_ready(changes, wait)
+        for change, outcome in zip(changes, outcomes, strict=True):
+            runner = self._runners.get(change.label)
+            outcome["status"] = None if runner is None else runner.status()
+        return {"changed": any(one["changed"] for one in outcomes), "resources": outcomes}
+
+    async def reload(self) -> None:
+        """Read the files again and run what they say now."""
+        async with self._applying:
+            loaded = self._store.load()
+            self._note_problems(loaded.problems)
+            for resource_label in list(self._runners):
+                if resource_label not in loaded.resources:
+                    await self._remove(resource_label)
+            for resource in loaded.resources.values():
+                try:
+                    self._check_interfaces({**self._wanted(), resource.label: resource})
+                    await self._run(resource)
+                except (SpecificationError, SystemFault) as error:
+                    self.problems = {**self.problems, resource.label: str(error)}
+                    _log.error("%s: goes on as it was: %s", resource.label, error)
+            _log.info("reloaded: %d resources", len(self._runners))
+
+    def _wanted(self) -> dict[str, Resource]:
+        return {label: runner.resource for label, runner in self._runners.items()}
+
+    def _wanted_after(self, changes: Iterable[Change]) -> dict[str, Resource]:
+        wanted = self._wanted()
+        for change in changes:
+            if change.resource is None:
+                wanted.pop(change.label, None)
+            else:
+                wanted[change.label] = change.resource
+        return wanted
+
+    def _stored_specs(self) -> dict[str, Mapping[str, Any]]:
+        """What is stored and in order; a broken file counts as not there, to be written anew."""
+        return {
+            label: runner.resource.spec
+            for label, runner in self._runners.items()
+            if label not in self.problems
+        }
+
+    @staticmethod
+    def _check_interfaces(wanted: Mapping[str, Resource]) -> None:
+        """Raise SpecificationError if two resources want one tunnel interface."""
+        users: dict[str, str] = {}
+        for resource in wanted.values():
+            other = users.setdefault(resource.interface, resource.label)
+            if other != resource.label:
+                raise SpecificationError(
+                    f"{resource.label}: interface: {resource.interface} is used by {other};"
+                    " give one of them another interface name"
+                )
+
+    def _outcome(self, change: Change, before: Mapping[str, Any] | None) -> dict[str, Any]:
+        after = None if change.resource is None else dict(change.resource.spec)
+        exists = change.label in self._runners or change.label in self.problems
+        changed = before != after if change.resource is not None else exists
+        actions: list[str] = []
+        if changed and after is None:
+            actions = [f"remove {change.kind} {change.name}"]
+        elif changed and not exists:
+            actions = [f"create {change.kind} {change.name}"]
+        elif changed:
+            options = _differing(before or {}, after or {})
+            actions = [f"change {change.kind} {change.name}: {', '.join(options) or 'its file'}"]
+        return {
+            "kind": change.kind,
+            "name": change.name,
+            "changed": changed,
+            "before": None if before is None else dict(before),
+            "after": after,
+            "actions": actions,
+        }
+
+    async def _make(self, changes: Iterable[Change]) -> None:
+        """Carry changes out, removals first; on failure undo those already made."""
+        undo: list[Callable[[], Any]] = []
+        try:
+            for change in sorted(changes, key=lambda one: one.resource is not None):
+                runner = self._runners.get(change.label)
+                before = None if runner is None else runner.resource
+                if change.resource is None:
+                    await self._remove(change.label)
+                    self._store.remove(change.kind, change.name)
+                else:
+                    await self._run(change.resource)
+                    undo.append(_Undo(self, change, before))
+                    self._store.save(change.resource)
+                    continue
+                if before is not None:
+                    undo.append(_Undo(self, change, before))
+        except SystemFault:
+            for step in reversed(undo):
+                await step()
+            raise
+        self.problems = {
+            label: problem
+            for label, problem in self.problems.items()
+            if all(label != change.label for change in changes)
+        }
+
+    async def _run(self, resource: Resource) -> None:
+        runner = self._runners.get(resource.label)
+        if runner is not None and runner.interface != resource.interface:
+            await self._remove(resource.label)
+            before, runner = runner.resource, None
+        else:
+            before = None
+        if runner is None:
+            new = Runner(resource, self._host)
+            try:
+                await new.start(self._facts)
+            except SystemFault:
+                if before is not None:
+                    old = self._runners[before.label] = Runner(before, self._host)
+                    await old.insist(self._facts)
+                raise
+            self._runners[resource.label] = new
+            _log.info("%s: running on %s", resource.label, resource.interface)
+        elif runner.resource.spec != resource.spec or runner.fault is not None:
+            await runner.change(resource)
+            _log.info("%s: changed", resource.label)
+
+    async def _remove(self, resource_label: str) -> None:
+        runner = self._runners.get(resource_label)
+        if runner is not None:
+            await runner.remove()
+            del self._runners[resource_label]
+            _log.info("%s: removed", resource_label)
+
+    async def _wait_until_ready(self, changes: Iterable[Change], wait: float) -> None:
+        labels = [change.label for change in changes if change.resource is not None]
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait
+        while loop.time() < end:
+            runners = [self._runners.get(one) for one in labels]
+            if all(runner is not None and runner.ready() for runner in runners):
+                return
+            await asyncio.sleep(READY_POLL)
+
+    def _note_problems(self, problems: Mapping[str, str]) -> None:
+        for problem in problems.values():
+            _log.error("%s", problem)
+        self.problems = problems
+
+    # What a user wants to know
+
+    def show(self, kind: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+        """Return resources with their specification and status, sorted."""
+        shown: list[dict[str, Any]] = []
+        for resource_label in sorted(set(self._runners) | set(self.problems)):
+            its_kind, _, its_name = resource_label.partition("/")
+            if (kind is not None and kind != its_kind) or (name is not None and name != its_name):
+                continue
+            problem = self.problems.get(resource_label)
+            runner = self._runners.get(resource_label)
+            status: dict[str, Any] = {"ready": False, "summary": problem}
+            if runner is not None:
+                status = runner.status()
+            status["file_problem"] = problem
+            shown.append(
+                {
+                    "kind": its_kind,
+                    "name": its_name,
+                    "spec": None if runner is None else dict(runner.resource.spec),
+                    "status": status,
+                }
+            )
+        return shown
+
+
+class _Undo:
+    """Takes one change back: the resource is again what it was before."""
+
+    def __init__(self, supervisor: Supervisor, change: Change, before: Resource | None) -> None:
+        self._supervisor = supervisor
+        self._change = change
+        self._before = before
+
+    async def __call__(self) -> None:
+        supervisor, change, before = self._supervisor, self._change, self._before
+        try:
+            if before is None:
+                await supervisor._remove(change.label)
+                supervisor._store.remove(change.kind, change.name)
+            else:
+                await supervisor._run(before)
+                supervisor._store.save(before)
+        except SystemFault as fault:
+            _log.error("%s: cannot be taken back: %s", change.label, fault)
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The options in which two specifications differ, sorted."""
+    absent = object()
+    return sorted(
+        option
+        for option in {*before, *after}
+        if before.get(option, absent) != after.get(option, absent)
+    )
