@@ -34,14 +34,12 @@ class NameKeeper:
 
     Args:
         resolver: finds the addresses.
-        tell: called with a name and its addresses after every lookup; none if it has none.
     """
 
-    def __init__(
-        self, resolver: Resolver, tell: Callable[[str, tuple[IPv4Address, ...]], None]
-    ) -> None:
+    def __init__(self, resolver: Resolver) -> None:
+        self.tell: Callable[[str, tuple[IPv4Address, ...]], None] = _ignore
+        """Called with a name and its addresses after every lookup; none if it has none."""
         self._resolver = resolver
-        self._tell = tell
         self._names: dict[str, _Name] = {}
 
     def want(self, owner: str, names: frozenset[str], refresh: float) -> None:
@@ -53,7 +51,7 @@ class NameKeeper:
             if name.task is None:
                 name.task = asyncio.create_task(self._keep(text, name), name=f"resolve {text}")
             elif is_new_owner and name.addresses:
-                self._tell(text, name.addresses)
+                self.tell(text, name.addresses)
         for text, name in list(self._names.items()):
             if owner in name.owners and text not in names:
                 del name.owners[owner]
@@ -100,15 +98,19 @@ class NameKeeper:
                 resolution = await self._resolver.resolve(text)
             except NameNotFound as error:
                 name.error = str(error)
-                self._tell(text, ())
+                self.tell(text, ())
                 pause, wait = wait, min(wait * 2, LAST_RETRY)
             else:
                 name.addresses, name.source = resolution.addresses, resolution.source
                 name.error = None
-                self._tell(text, resolution.addresses)
+                self.tell(text, resolution.addresses)
                 wait = FIRST_RETRY
                 pause = min(name.owners.values(), default=LAST_RETRY)
                 if resolution.ttl is not None:
                     pause = min(pause, max(resolution.ttl, SHORTEST_REFRESH))
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(name.retry.wait(), pause)
+
+
+def _ignore(name: str, addresses: tuple[IPv4Address, ...]) -> None:
+    """Nobody listens yet."""

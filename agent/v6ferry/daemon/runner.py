@@ -54,6 +54,7 @@ class Runner:
         self._dns: DnsConfiguration | None = None
         """What the resolver has been told."""
         self._dirty = asyncio.Event()
+        self._reconciling = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._snapshot_timer: asyncio.TimerHandle | None = None
 
@@ -315,6 +316,11 @@ class Runner:
         Raises:
             SystemFault: the host refuses.
         """
+        # One at a time, or an older wish could overtake a newer one.
+        async with self._reconciling:
+            await self._reconcile_once()
+
+    async def _reconcile_once(self) -> None:
         self._dirty.clear()
         await self._renew_device()
         wanted = self._wanted
@@ -352,6 +358,10 @@ class Runner:
     def ready(self) -> bool:
         """Whether the resource does its work."""
         return self.fault is None and bool(self._engine.status(clock())["ready"])
+
+    def wants_forwarding(self) -> bool:
+        """Whether the host must forward IPv6 packets for it."""
+        return self._wanted is not None and self._wanted.interface.forwarding
 
     def status(self) -> dict[str, Any]:
         """The engine's status, and what the engine cannot know."""

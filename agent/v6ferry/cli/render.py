@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers of the control API for people; each function takes a ``result`` and returns text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address
+from typing import Any
+
+from v6ferry.addresses import format_isatap
+
+Answer = Mapping[str, Any]
+
+
+def shown(answer: Answer) -> str:
+    """What ``show`` prints."""
+    agent = answer["agent"]
+    version, plane = agent["version"], agent["plane"]
+    lines = [
+        f"v6ferry {version}, process {agent['process_id']}, {plane} plane, since {agent['started']}"
+    ]
+    if not answer["resources"]:
+        lines.append("no resources")
+    for one in answer["resources"]:
+        lines += ["", *_resource(one)]
+    return "\n".join(lines)
+
+
+def _resource(one: Answer) -> Iterable[str]:
+    status = one["status"]
+    state = "ready" if status["ready"] else "not ready"
+    yield f"{one['kind']}/{one['name']}: {state}: {status['summary']}"
+    if status.get("file_problem"):
+        yield f"  file        {status['file_problem']}"
+    if "interface" not in status:
+        return
+    mtu = f", MTU {status['mtu']}" if "mtu" in status else ""
+    yield f"  interface   {status['interface']}{mtu}"
+    if status["underlay_addresses"]:
+        yield f"  underlay    {', '.join(status['underlay_addresses'])}"
+    for address in status["addresses"]:
+        yield f"  address     {_readable(address['address'])}{_lifetimes(address)}"
+    for router in status.get("routers", ()):
+        yield f"  router      {_router(router)}"
+    for route in status.get("routes", ()):
+        if route["gateway"] is not None:
+            yield f"  route       {route['prefix']} via {_readable(route['gateway'])}"
+    yield from _router_only(status)
+    for title, key in (("DNS", "dns_servers"), ("search", "dns_search"), ("ignored", "ignored")):
+        if status.get(key):
+            yield f"  {title:11} {', '.join(status[key])}"
+    for name, error in status.get("name_errors", {}).items():
+        yield f"  name        {name}: {error}"
+    yield from _counters(status.get("counters"))
+
+
+def _router_only(status: Answer) -> Iterable[str]:
+    for prefix, seconds in status.get("ending_prefixes", {}).items():
+        yield f"  ending      {prefix}, for {_duration(seconds)}"
+    if "hosts" in status:
+        yield f"  hosts       {status['hosts']}"
+
+
+def _counters(counters: Answer | None) -> Iterable[str]:
+    if counters is None:
+        return
+    yield (
+        f"  in          {counters['packets_in']} packets, {counters['bytes_in']} bytes;"
+        f" out {counters['packets_out']} packets, {counters['bytes_out']} bytes"
+    )
+    for reason, count in counters["drops"].items():
+        yield f"  dropped     {count} {reason}"
+
+
+def _router(router: Answer) -> str:
+    name = f" ({router['name']})" if router["name"] != router["address"] else ""
+    if not router["advertised"]:
+        return f"{router['address']}{name}, no advertisement yet"
+    default = "no default router"
+    if router["default_lifetime"]:
+        default = f"default router for {_duration(router['default_lifetime'])}"
+    return (
+        f"{router['address']}{name}, {router['reachability']}, {default},"
+        f" preference {router['preference']}"
+    )
+
+
+def _lifetimes(address: Answer) -> str:
+    if address.get("valid_lifetime") is None:
+        return ""
+    if address["preferred_lifetime"] == 0:
+        return f"  deprecated, valid for {_duration(address['valid_lifetime'])}"
+    preferred = address["preferred_lifetime"]
+    shorter = "" if preferred is None else f", preferred for {_duration(preferred)}"
+    return f"  valid for {_duration(address['valid_lifetime'])}{shorter}"
+
+
+def applied(answer: Answer) -> str:
+    """What ``apply`` prints."""
+    lines: list[str] = []
+    for one in answer["resources"]:
+        lines += one["actions"] or [f"{one['kind']} {one['name']}: as it should be"]
+        if one["status"] is not None:
+            lines.append(f"  {one['status']['summary']}")
+    return "\n".join(lines)
+
+
+def explained(answer: Answer) -> str:
+    """What ``explain`` prints."""
+    steps = [f"{number}. {step}" for number, step in enumerate(answer["steps"], 1)]
+    return "\n".join([*steps, f"=> {answer['verdict']}"])
+
+
+def examined(answer: Answer) -> str:
+    """What ``doctor`` prints."""
+    lines: list[str] = []
+    for check in answer["checks"]:
+        lines.append(f"{check['status']:7} {check['name']}: {check['message']}")
+        if check["advice"]:
+            lines.append(f"        -> {check['advice']}")
+    bad = sum(check["status"] != "ok" for check in answer["checks"])
+    lines.append("all is well" if not bad else f"{bad} of {len(answer['checks'])} need attention")
+    return "\n".join(lines)
+
+
+def _readable(address: str) -> str:
+    return format_isatap(IPv6Address(address))
+
+
+def _duration(seconds: int) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

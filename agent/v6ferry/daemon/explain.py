@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the host would send to an IPv6 address, from the same tables that the planes execute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv6Address
+from typing import Any
+
+from v6ferry.addresses import decode, format_isatap
+from v6ferry.daemon.control import RequestError
+from v6ferry.daemon.host import Host
+from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.supervisor import Supervisor
+from v6ferry.forwarding.counters import DropReason
+from v6ferry.forwarding.decide import Drop, decide_encapsulation
+from v6ferry.forwarding.icmp_errors import (
+    IPV4_HEADER_LENGTH,
+    MINIMUM_IPV6_MTU,
+    tunnel_path_mtu,
+)
+from v6ferry.forwarding.table import TunnelTable
+from v6ferry.system.netlink import Ipv6Route
+
+_WHY = {
+    DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
+    DropReason.REFUSED_BY_RULE: "the rule refuses it",
+    DropReason.DESTINATION_NOT_EMBEDDED: (
+        "it lies in an on-link prefix of the tunnel but its interface identifier embeds no IPv4"
+        " address (expected ...:5efe:w.x.y.z)"
+    ),
+    DropReason.ENDPOINT_NOT_UNICAST: "the IPv4 address it embeds is not a unicast address",
+    DropReason.MULTICAST: "ISATAP links carry no multicast (RFC 5214 section 6.3)",
+    DropReason.LOOP_ENDPOINT: "the IPv4 address it embeds is this host's own: a loop (RFC 6324)",
+    DropReason.LOOP_SOURCE: "the source embeds an IPv4 address of this host: a loop (RFC 6324)",
+}
+
+
+async def explain(
+    supervisor: Supervisor, host: Host, destination: str, source: str | None
+) -> Mapping[str, Any]:
+    """Follow a packet from the routing table to the underlay, without sending it.
+
+    Args:
+        supervisor: knows the tunnels.
+        host: gives routes and tables.
+        destination: an IPv6 address; a link-local one may carry ``%interface``.
+        source: the inner source, such as that of a packet to be forwarded; None takes the kernel's.
+
+    Returns:
+        ``steps`` for people, ``verdict`` and ``sent`` as the outcome, and each finding by name.
+
+    Raises:
+        RequestError: an address cannot be used.
+    """
+    address, zone = _address("destination", destination)
+    tunnels = {runner.interface: runner for runner in supervisor.runners.values()}
+    if address.is_link_local and zone is None:
+        zone = _only_tunnel(address, tunnels)
+    trail = _Trail(address)
+    route = await host.netlink.ipv6_route_to(address, zone)
+    if route is None:
+        return trail.end(False, "the kernel has no IPv6 route to it; see ip -6 route")
+    trail.route(route)
+    if route.is_local:
+        return trail.end(True, "it is an address of this host")
+    runner = tunnels.get(route.interface)
+    if runner is None:
+        return trail.end(True, f"it goes natively through {route.interface}, no tunnel of ours")
+    trail.found["resource"] = runner.resource.label
+    table = host.plane.tables().get(route.interface)
+    if table is None:
+        return trail.end(False, f"{runner.resource.label} does not run: {runner.fault}")
+    if source is not None:
+        inner_source = _address("source", source)[0]
+    elif route.source is not None:
+        inner_source = route.source
+    else:
+        return trail.end(False, f"{route.interface} has no IPv6 address to send from")
+    trail.found["source"] = format_isatap(inner_source)
+    return await _through_tunnel(trail, host, table, inner_source)
+
+
+async def _through_tunnel(
+    trail: _Trail, host: Host, table: TunnelTable, source: IPv6Address
+) -> Mapping[str, Any]:
+    decision = decide_encapsulation(table, source, trail.destination)
+    if decision.rule is not None:
+        trail.found["rule"] = decision.rule
+        trail.step(f"the forwarding table of {table.interface} has the rule {decision.rule}")
+    if isinstance(decision, Drop):
+        why = _WHY.get(decision.reason, decision.reason.value)
+        trail.found["drop_reason"] = decision.reason.value
+        return trail.end(False, f"it is dropped ({decision.reason.value}): {why}")
+    trail.found["endpoint"] = str(decision.endpoint)
+    underlay = await host.netlink.route_to(decision.endpoint)
+    if underlay is None:
+        return trail.end(False, f"the kernel has no IPv4 route to the endpoint {decision.endpoint}")
+    outer_source = decision.source or underlay.source
+    encapsulation = table.encapsulation
+    dynamic = encapsulation.dynamic_mtu
+    trail.found |= {
+        "outer_source": str(outer_source),
+        "uplink": underlay.interface,
+        "uplink_mtu": underlay.mtu,
+        "plane": host.plane.name,
+        "dont_fragment": dynamic and underlay.mtu > MINIMUM_IPV6_MTU + IPV4_HEADER_LENGTH,
+    }
+    trail.step(
+        f"the {host.plane.name} plane puts it into IPv4 (protocol 41) from {outer_source} to"
+        f" {decision.endpoint}, time to live {encapsulation.ttl}, through {underlay.interface}"
+    )
+    if dynamic:
+        mtu = tunnel_path_mtu(underlay.mtu)
+        trail.found["mtu"] = mtu
+        trail.step(f"packets up to {mtu} bytes fit the IPv4 path MTU of {underlay.mtu} bytes")
+    else:
+        trail.step(
+            f"DF is clear (static tunnel MTU): IPv4 fragments it beyond {underlay.mtu} bytes"
+        )
+    return trail.end(True, f"it goes through {table.interface} to the endpoint {decision.endpoint}")
+
+
+class _Trail:
+    """Collects what is found."""
+
+    def __init__(self, destination: IPv6Address) -> None:
+        self.destination = destination
+        self.found: dict[str, Any] = {"destination": format_isatap(destination)}
+        self.found["address"] = decode(destination).as_dict()
+        self._steps: list[str] = []
+        known = decode(destination)
+        embedded = f", of IPv4 host {known.embedded_ipv4}" if known.embedded_ipv4 else ""
+        self.step(f"{self.found['destination']}: {known.kind} address{embedded}")
+
+    def step(self, line: str) -> None:
+        self._steps.append(line)
+
+    def route(self, route: Ipv6Route) -> None:
+        gateway = None if route.gateway is None else format_isatap(route.gateway)
+        self.found["interface"], self.found["gateway"] = route.interface, gateway
+        way = "on-link" if gateway is None else f"via {gateway}"
+        start = "" if route.source is None else f", from {format_isatap(route.source)}"
+        self.step(f"the kernel routes it {way} through {route.interface}{start}")
+
+    def end(self, sent: bool, verdict: str) -> Mapping[str, Any]:
+        return {**self.found, "steps": self._steps, "sent": sent, "verdict": verdict}
+
+
+def _address(name: str, text: str) -> tuple[IPv6Address, str | None]:
+    plain, percent, zone = text.partition("%")
+    try:
+        address = IPv6Address(plain)
+    except AddressValueError as error:
+        raise RequestError(
+            f"{name}: {text!r} is not an IPv6 address; give one such as 2001:db8::1, or"
+            " fe80::1%isatap0 with its interface"
+        ) from error
+    if percent and not zone:
+        raise RequestError(f"{name}: {text!r} names no interface after %")
+    return address, zone or None
+
+
+def _only_tunnel(address: IPv6Address, tunnels: Mapping[str, Runner]) -> str:
+    if len(tunnels) != 1:
+        example = next(iter(sorted(tunnels)), "isatap0")
+        raise RequestError(
+            f"destination: {address} is link-local, so it needs its interface: {address}%{example}"
+        )
+    return next(iter(tunnels))

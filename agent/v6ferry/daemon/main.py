@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the agent together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import grp
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from v6ferry import __version__
+from v6ferry.daemon.api import Api
+from v6ferry.daemon.control import ControlServer, SingleInstance
+from v6ferry.daemon.host import Host, clock
+from v6ferry.daemon.names import NameKeeper
+from v6ferry.daemon.settings import DEFAULT_GROUP, SOCKET_NAME, Settings
+from v6ferry.daemon.snapshots import Snapshots
+from v6ferry.daemon.store import Store
+from v6ferry.daemon.supervisor import Supervisor
+from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.naming.dns import DnsSource
+from v6ferry.naming.hosts import HostsFile
+from v6ferry.naming.resolve import Resolver
+from v6ferry.naming.settings import ResolverSettings
+from v6ferry.system.errors import SystemFault, refused
+from v6ferry.system.netlink import Netlink
+from v6ferry.system.resolver_configuration import ResolverConfiguration
+from v6ferry.system.sockets import Underlay
+from v6ferry.system.sysctl import SysctlLedger
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run the agent until SIGTERM or SIGINT; SIGHUP reads the stored resources again.
+
+    Tunnel interfaces with their addresses and routes stay when the agent stops; only removing a
+    resource takes them away.
+
+    Raises:
+        SystemFault: the agent cannot start; nothing has changed.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    group = _group(settings.group)
+    _make_directory(settings.runtime_directory, group)
+    async with AsyncExitStack() as stack:
+        instance = SingleInstance(settings.runtime_directory)
+        stack.callback(instance.release)
+        netlink = await stack.enter_async_context(Netlink())
+        underlay = Underlay()
+        stack.callback(underlay.close)
+        plane = UserspacePlane(loop, underlay, clock)
+        stack.callback(plane.close)
+        resolver_settings = ResolverSettings()
+        names = NameKeeper(
+            Resolver([HostsFile(settings=resolver_settings), DnsSource(resolver_settings)])
+        )
+        host = Host(
+            netlink=netlink,
+            plane=plane,
+            ledger=SysctlLedger(settings.runtime_directory / "sysctl.json"),
+            resolver=ResolverConfiguration(),
+            names=names,
+            snapshots=Snapshots(settings.runtime_directory / "snapshots"),
+        )
+        supervisor = Supervisor(Store(settings.state_directory), host)
+        names.tell = supervisor.name_resolved
+        await supervisor.start()
+        stack.push_async_callback(supervisor.stop)
+        control = ControlServer(
+            settings.runtime_directory / SOCKET_NAME, Api(supervisor, host).methods(), group
+        )
+        await control.start()
+        stack.push_async_callback(control.stop)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, _reload, supervisor, reloads)
+        _log.info(
+            "v6ferry %s runs %d resources on the %s plane",
+            __version__,
+            len(supervisor.runners),
+            plane.name,
+        )
+        await stopping.wait()
+        _log.info("stopping; tunnel interfaces stay as they are")
+
+
+def _reload(supervisor: Supervisor, reloads: set[asyncio.Task[None]]) -> None:
+    async def reload() -> None:
+        try:
+            await supervisor.reload()
+        except SystemFault as fault:
+            _log.error("not reloaded: %s", fault)
+
+    task = asyncio.get_running_loop().create_task(reload(), name="reload")
+    reloads.add(task)
+    task.add_done_callback(reloads.discard)
+
+
+def _group(name: str | None) -> int | None:
+    try:
+        return grp.getgrnam(name or DEFAULT_GROUP).gr_gid
+    except KeyError:
+        if name is None:
+            return None
+        raise SystemFault(
+            f"--group: there is no group {name!r}; make it (groupadd --system {name}), or name"
+            " another one"
+        ) from None
+
+
+def _make_directory(path: Path, group: int | None) -> None:
+    """Make the runtime directory, closed to all but root and the group, who need the socket."""
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if group is not None:
+            os.chown(path, -1, group)
+    except OSError as error:
+        raise refused(f"use the directory {path}", error.errno or errno.EIO) from error
