@@ -28,7 +28,6 @@ _ADVICE_ON_DROPS = {
         " hosts, or a router that is missing from the list of routers"
     ),
     "outer_source_is_ours": "packets come back to where they were sent from: look for a loop",
-    "packet_too_big": "senders were told a smaller MTU; this is how path MTU discovery works",
     "no_forwarding_rule": "a route leads into the tunnel without a gateway that embeds IPv4",
     "underlay_refused": "the kernel refused to send: look at IPv4 routes and firewall rules",
 }
@@ -157,7 +156,10 @@ class Doctor:
         for reason, count in status.get("counters", {}).get("drops", {}).items():
             if reason in _ADVICE_ON_DROPS:
                 yield Check(
-                    label, "warning", f"{count} packets dropped: {reason}", _ADVICE_ON_DROPS[reason]
+                    label,
+                    "warning",
+                    f"{count} packets dropped since the agent started: {reason}",
+                    _ADVICE_ON_DROPS[reason],
                 )
         table = self._host.plane.tables().get(runner.interface)
         if table is not None and runner.wants_forwarding():

@@ -143,12 +143,9 @@ class Supervisor:
     # Following the host
 
     async def _look_at_host(self, own_interfaces: Iterable[str]) -> HostFacts:
-        facts = await self._host.netlink.underlay(exclude=set(own_interfaces))
-        return replace(
-            facts,
-            host_endpoints=frozenset(one.address for one in facts.underlay),
-            host_addresses=await self._host.netlink.host_ipv6_addresses(),
-        )
+        netlink = self._host.netlink
+        facts = await netlink.underlay(exclude=set(own_interfaces))
+        return replace(facts, host_addresses=await netlink.host_ipv6_addresses())
 
     async def _watch(self) -> None:
         def heard(kinds: frozenset[str]) -> None:
@@ -299,15 +296,15 @@ class Supervisor:
                 before = None if runner is None else runner.resource
                 if change.resource is None:
                     await self._remove(change.label)
-                    self._store.remove(change.kind, change.name)
                 else:
                     await self._run(change.resource)
+                if before is not None or change.resource is not None:
                     undo.append(_Undo(self, change, before))
+                if change.resource is None:
+                    self._store.remove(change.kind, change.name)
+                else:
                     self._store.save(change.resource)
-                    continue
-                if before is not None:
-                    undo.append(_Undo(self, change, before))
-        except SystemFault:
+        except Exception:
             for step in reversed(undo):
                 await step()
             raise

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's network configuration over rtnetlink; nothing else imports pyroute2."""
+"""The kernel's network configuration over rtnetlink."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -17,7 +15,7 @@ from typing import Any, NamedTuple
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from v6ferry.system.errors import NO_IPV6, SystemFault, refused
+from v6ferry.system.errors import NO_IPV6, SystemFault
 from v6ferry.system.interface_changes import (
     PROTOCOL_KERNEL,
     AddressChange,
@@ -25,14 +23,22 @@ from v6ferry.system.interface_changes import (
     Change,
     MtuChange,
     Preparation,
-    PresentAddress,
     PresentInterface,
     PresentRoute,
     RouteChange,
-    describe_route,
     interface_changes,
 )
 from v6ferry.system.netlink_events import watch_changes
+from v6ferry.system.netlink_messages import (
+    error_number,
+    fault_of,
+    interface_index,
+    interface_mtu,
+    ipv6_address_in,
+    present_address,
+    present_routes,
+    route_conflict,
+)
 from v6ferry.system.state import (
     ROUTE_PROTOCOL,
     HostFacts,
@@ -42,7 +48,7 @@ from v6ferry.system.state import (
 )
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl, write_sysctl
 
-# linux/if.h, if_addr.h, netlink.h, rtnetlink.h, sockios.h
+# linux/if.h, if_addr.h, netlink.h, rtnetlink.h
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 _IFA_F_NODAD = 0x02
@@ -53,7 +59,6 @@ _RT_TABLE_MAIN = 254
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
 _RTEXT_FILTER_SKIP_STATS = 8
-_SIOCGIFMTU = 0x8921
 
 _NO_ROUTE = frozenset(
     {
@@ -125,37 +130,49 @@ class Netlink:
     # What the host has
 
     async def underlay(self, exclude: Collection[str] = ()) -> HostFacts:
-        """Return the host's IPv4 addresses that a tunnel may use, and the MTUs beside them.
+        """Return the host's IPv4 addresses, those that a tunnel may use, and the MTUs beside them.
 
-        These are the addresses of scope global on interfaces that are administratively up. An
+        A tunnel may use addresses of scope global on interfaces that are administratively up. An
         interface that lost its carrier counts: whoever manages it decides when the address goes.
+        Those of loopback interfaces come last: routers have their stable address there.
 
         Args:
-            exclude: Names of interfaces to leave out, such as our own tunnels.
+            exclude: Names of interfaces that no tunnel may use, such as our own tunnels.
         """
-        links: dict[int, tuple[str, int]] = {}
+        links: dict[int, tuple[bool, str, int]] = {}
         for link in await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
-            flags, name = link["flags"], link.get("ifname")
-            if flags & _IFF_UP and not flags & _IFF_LOOPBACK and name not in exclude:
-                links[link["index"]] = (name, link.get("mtu"))
-        found: list[tuple[int, UnderlayAddress]] = []
+            if link["flags"] & _IFF_UP:
+                is_loopback = bool(link["flags"] & _IFF_LOOPBACK)
+                links[link["index"]] = (is_loopback, link.get("ifname"), link.get("mtu"))
+        every: set[IPv4Address] = set()
+        found: list[tuple[bool, int, UnderlayAddress]] = []
         for message in await self._dump("addr", family=socket.AF_INET):
+            if message["index"] not in links:
+                continue
             # On a point-to-point link, IFA_ADDRESS is the other end.
             address = IPv4Address(message.get("local") or message.get("address"))
-            index = message["index"]
+            every.add(address)
+            is_loopback, name, _ = links[message["index"]]
             usable = message["scope"] == _RT_SCOPE_UNIVERSE and not address.is_loopback
-            if usable and index in links:
-                found.append((index, UnderlayAddress(address, links[index][0])))
-        found.sort(key=lambda entry: entry[0])
+            if usable and name not in exclude:
+                underlay = UnderlayAddress(address, name, is_loopback)
+                found.append((is_loopback, message["index"], underlay))
+        found.sort(key=lambda entry: entry[:2])
         return HostFacts(
-            underlay=tuple(address for _, address in found),
-            underlay_mtu=dict(links[index] for index, _ in found),
+            underlay=tuple(address for _, _, address in found),
+            underlay_mtu={
+                name: mtu
+                for is_loopback, index, _ in found
+                if not is_loopback
+                for _, name, mtu in [links[index]]
+            },
+            host_endpoints=frozenset(every),
         )
 
     async def host_ipv6_addresses(self) -> frozenset[IPv6Address]:
         """Return every IPv6 address of the host, whatever its interface and scope."""
         messages = await self._dump("addr", family=socket.AF_INET6)
-        return frozenset(_ipv6_address(message) for message in messages)
+        return frozenset(ipv6_address_in(message) for message in messages)
 
     async def foreign_routes(self, name: str) -> tuple[Route, ...]:
         """Return the unicast IPv6 routes through an interface that others set, in any table.
@@ -163,7 +180,7 @@ class Netlink:
         Others are the administrator and routing daemons; the kernel's own routes are left out.
         There are none if there is no such interface.
         """
-        index = _interface_index(name)
+        index = interface_index(name)
         if index is None:
             return ()
         return tuple(
@@ -187,9 +204,9 @@ class Netlink:
         try:
             answer = await self._rtnetlink.route("get", family=socket.AF_INET, dst=str(destination))
         except (NetlinkError, OSError) as error:
-            if _number(error) in _NO_ROUTE:
+            if error_number(error) in _NO_ROUTE:
                 return None
-            raise _fault(f"look up the route to {destination}", error) from error
+            raise fault_of(f"look up the route to {destination}", error) from error
         message = answer[0]
         source, index = message.get("RTA_PREFSRC"), message.get("RTA_OIF")
         if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL) or source is None:
@@ -198,7 +215,7 @@ class Netlink:
             interface = socket.if_indextoname(index)
             metrics = message.get("RTA_METRICS")
             learned = metrics.get("RTAX_MTU") if metrics is not None else None
-            mtu = learned or _interface_mtu(interface)
+            mtu = learned or interface_mtu(interface)
         except OSError:
             return None  # it vanished between the two questions: there is no such route now
         return UnderlayRoute(interface, IPv4Address(source), mtu)
@@ -213,14 +230,14 @@ class Netlink:
             interface: Where to, for a link-local address.
         """
         request: dict[str, Any] = {"family": socket.AF_INET6, "dst": str(destination)}
-        if interface is not None and (index := _interface_index(interface)) is not None:
+        if interface is not None and (index := interface_index(interface)) is not None:
             request["oif"] = index
         try:
             message = (await self._rtnetlink.route("get", **request))[0]
         except (NetlinkError, OSError) as error:
-            if _number(error) in _NO_ROUTE:
+            if error_number(error) in _NO_ROUTE:
                 return None
-            raise _fault(f"look up the route to {destination}", error) from error
+            raise fault_of(f"look up the route to {destination}", error) from error
         if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL):
             return None
         gateway, source = message.get("RTA_GATEWAY"), message.get("RTA_PREFSRC")
@@ -233,23 +250,23 @@ class Netlink:
 
     async def interface_alias(self, name: str) -> str | None:
         """Return the alias of an interface ("" for none); None if there is no such interface."""
-        index = _interface_index(name)
+        index = interface_index(name)
         if index is None:
             return None
         try:
             link = (await self._rtnetlink.link("get", index=index))[0]
         except (NetlinkError, OSError) as error:
-            if _number(error) == errno.ENODEV:
+            if error_number(error) == errno.ENODEV:
                 return None
-            raise _fault(f"read interface {name}", error) from error
+            raise fault_of(f"read interface {name}", error) from error
         return str(link.get("ifalias") or "")
 
     async def set_interface_alias(self, name: str, alias: str) -> None:
         """Set the alias of an interface, which ``ip link`` shows to people."""
         try:
-            await self._rtnetlink.link("set", index=_interface_index(name), ifalias=alias)
+            await self._rtnetlink.link("set", index=interface_index(name), ifalias=alias)
         except (NetlinkError, OSError) as error:
-            raise _fault(f"set the alias of interface {name}", error) from error
+            raise fault_of(f"set the alias of interface {name}", error) from error
 
     async def watch(self, callback: Callable[[frozenset[str]], None]) -> None:
         """Call ``callback`` with the kinds of things that changed, until cancelled.
@@ -284,7 +301,7 @@ class Netlink:
         if not (self._sysctl_root / "net/ipv6").exists():
             raise SystemFault(NO_IPV6.format(root=self._sysctl_root))
         async with self._changing:
-            index = _interface_index(state.name)
+            index = interface_index(state.name)
             if index is None and not dry_run:
                 raise SystemFault(
                     f"cannot configure interface {state.name}: it does not exist; it is made anew"
@@ -302,13 +319,13 @@ class Netlink:
                 await self._rtnetlink.link("get", index=index, ext_mask=_RTEXT_FILTER_SKIP_STATS)
             )[0]
         except (NetlinkError, OSError) as error:
-            raise _fault(f"read interface {state.name}", error) from error
+            raise fault_of(f"read interface {state.name}", error) from error
         addresses = await self._dump("addr", family=socket.AF_INET6, index=index)
         return PresentInterface(
             mtu=link.get("mtu"),
             up=bool(link["flags"] & _IFF_UP),
             prepared=self._is_prepared(state.name),
-            addresses=tuple(_present_address(message) for message in addresses),
+            addresses=tuple(present_address(message) for message in addresses),
             routes=await self._routes(index),
         )
 
@@ -319,13 +336,13 @@ class Netlink:
             try:
                 await self._make_one(change, index)
             except (NetlinkError, OSError) as error:
-                number = _number(error)
+                number = error_number(error)
                 if number in _ALREADY_GONE and getattr(change, "operation", "") == "remove":
                     continue  # somebody was faster; it is as it should be
                 if number == errno.EEXIST and isinstance(change, RouteChange):
-                    conflict = conflict or _route_conflict(change)
+                    conflict = conflict or route_conflict(change)
                     continue
-                raise _fault(str(change), error) from error
+                raise fault_of(str(change), error) from error
         if conflict is not None:
             raise conflict
 
@@ -397,7 +414,7 @@ class Netlink:
 
     async def _routes(self, index: int) -> tuple[PresentRoute, ...]:
         messages = await self._dump("route", family=socket.AF_INET6, oif=index, type=_RTN_UNICAST)
-        return tuple(entry for message in messages for entry in _present_routes(message, index))
+        return tuple(entry for message in messages for entry in present_routes(message, index))
 
     async def _dump(self, what: str, **filters: Any) -> list[Any]:
         """Return all messages of a dump that the kernel filters."""
@@ -408,74 +425,8 @@ class Netlink:
                 answer = await request("dump", dump_filter=None, **filters)
                 messages = [message async for message in answer]
             except (NetlinkError, OSError) as error:
-                raise _fault(f"list the kernel's {what} entries", error) from error
+                raise fault_of(f"list the kernel's {what} entries", error) from error
             if not any(message["header"]["flags"] & _NLM_F_DUMP_INTR for message in messages):
                 break
         # A table that changes all the time: the next event brings another look at it.
         return messages
-
-
-def _ipv6_address(message: Any) -> IPv6Address:
-    return IPv6Address(message.get("local") or message.get("address"))
-
-
-def _present_address(message: Any) -> PresentAddress:
-    lifetimes = message.get("cacheinfo")
-    return PresentAddress(
-        address=_ipv6_address(message),
-        prefix_length=message["prefixlen"],
-        preferred_lifetime=lifetimes["ifa_preferred"],
-        valid_lifetime=lifetimes["ifa_valid"],
-        makes_prefix_route=not message.get("IFA_FLAGS") & _IFA_F_NOPREFIXROUTE,
-    )
-
-
-def _present_routes(message: Any, index: int) -> Iterable[PresentRoute]:
-    """Yield a route once for each next hop that goes through the interface."""
-    prefix = IPv6Network((message.get("RTA_DST") or "::", message["dst_len"]))
-    hops = message.get("RTA_MULTIPATH")
-    if hops:
-        gateways = [hop.get("RTA_GATEWAY") for hop in hops if hop["oif"] == index]
-    else:
-        gateways = [message.get("RTA_GATEWAY")]
-    for gateway in gateways:
-        yield PresentRoute(
-            Route(
-                prefix, IPv6Address(gateway) if gateway else None, message.get("RTA_PRIORITY") or 0
-            ),
-            protocol=message["proto"],
-            main_table=message.get("RTA_TABLE") == _RT_TABLE_MAIN,
-        )
-
-
-def _interface_index(name: str) -> int | None:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return None
-
-
-def _interface_mtu(name: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = struct.pack("16si20x", name.encode(), 0)
-        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, request)
-    mtu: int = struct.unpack_from("i", answer, 16)[0]
-    return mtu
-
-
-def _number(error: NetlinkError | OSError) -> int:
-    number: int | None = error.code if isinstance(error, NetlinkError) else error.errno
-    return number or errno.EIO
-
-
-def _fault(doing: str, error: NetlinkError | OSError) -> SystemFault:
-    detail = str(error.args[1]) if isinstance(error, NetlinkError) else ""
-    return refused(doing, _number(error), detail)
-
-
-def _route_conflict(change: RouteChange) -> SystemFault:
-    return SystemFault(
-        f"cannot add route {describe_route(change.route, change.interface)}: somebody else has a"
-        " route with this prefix and metric; give the tunnel another route metric, or remove"
-        f" that route (ip -6 route show {change.route.prefix})"
-    )

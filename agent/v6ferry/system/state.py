@@ -23,6 +23,8 @@ class UnderlayAddress:
 
     address: IPv4Address
     interface: str
+    is_loopback: bool = False
+    """Whether that is a loopback interface; a tunnel uses it only where it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,10 @@ class HostFacts:
     """What an engine is told about its host."""
 
     underlay: tuple[UnderlayAddress, ...] = ()
-    """IPv4 addresses that are up, sorted by interface index and then in the kernel's order."""
+    """IPv4 addresses that are up, sorted by interface index and then in the kernel's order; those
+    of loopback interfaces last."""
     underlay_mtu: Mapping[str, int] = field(default_factory=dict)
-    """MTU in bytes of each interface named in ``underlay``."""
+    """MTU in bytes of each interface named in ``underlay`` that is no loopback interface."""
     sources: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
     """For each endpoint that the engine asked about: the source address the kernel would choose."""
     host_endpoints: frozenset[IPv4Address] = frozenset()

@@ -7,7 +7,7 @@ import asyncio
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
-from v6ferry.system.netlink import Netlink, UnderlayRoute
+from v6ferry.system.netlink import Ipv6Route, Netlink, UnderlayRoute
 from v6ferry.system.netlink_events import CHANGE_KINDS
 from v6ferry.system.state import ROUTE_PROTOCOL, Route, UnderlayAddress
 from v6ferry.system.tun import open_tun
@@ -56,8 +56,27 @@ def test_underlay_leaves_out_what_no_tunnel_may_use():
     open_tun("isatap0").close()
     ip("link set isatap0 up")
     ip("addr add 10.9.9.9/32 dev isatap0")
-    addresses = [str(entry.address) for entry in ask("underlay", ["isatap0"]).underlay]
-    assert addresses == ["10.0.0.2", "10.0.0.1"]
+    facts = ask("underlay", ["isatap0"])
+    assert [(str(entry.address), entry.is_loopback) for entry in facts.underlay] == [
+        ("10.0.0.2", False),
+        ("10.0.0.1", False),
+        ("198.51.100.1", True),
+    ]
+    assert set(facts.underlay_mtu) == {"eth0"}
+
+
+@isolated
+def test_every_address_of_the_host_counts_against_loops_rfc6324_3_1():
+    """RFC 6324 section 3.1: also those that no tunnel may use are never a tunnel's far end."""
+    make_links()
+    ip("addr add 169.254.1.1/16 dev eth0 scope link")
+    open_tun("isatap0").close()
+    ip("link set isatap0 up")
+    ip("addr add 10.9.9.9/32 dev isatap0")
+    endpoints = {str(address) for address in ask("underlay", ["isatap0"]).host_endpoints}
+    assert endpoints == {
+        "127.0.0.1", "169.254.1.1", "10.0.0.1", "10.0.0.2", "10.9.9.9", "192.168.47.99"
+    }  # fmt: skip
 
 
 @isolated
@@ -118,6 +137,39 @@ def test_broadcast_multicast_and_unreachable_are_no_endpoints(destination):
 def test_refusing_route_is_no_route(kind):
     ip(f"route add {kind} 203.0.113.0/24")
     assert ask("route_to", IPv4Address("203.0.113.5")) is None
+
+
+@isolated
+def test_ipv6_route_says_gateway_source_and_interface():
+    open_tun("isatap0").close()
+    ip("link set isatap0 up")
+    ip("addr add 2001:db8::1/64 dev isatap0 nodad")
+    ip("-6 route add default via 2001:db8::9 dev isatap0")
+    own, gateway = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::9")
+    assert ask("ipv6_route_to", IPv6Address("2001:db8:1::1")) == Ipv6Route(
+        "isatap0", gateway, own, False
+    )
+    assert ask("ipv6_route_to", gateway) == Ipv6Route("isatap0", None, own, False)
+    assert ask("ipv6_route_to", own) == Ipv6Route("lo", None, own, True)
+
+
+@isolated
+def test_ipv6_route_of_a_link_local_address_is_its_interface_s():
+    open_tun("isatap0").close()
+    ip("link set isatap0 up")
+    ip("addr add fe80::5efe:10.0.0.1/64 dev isatap0 nodad")
+    route = ask("ipv6_route_to", IPv6Address("fe80::5efe:10.0.0.2"), "isatap0")
+    assert (route.interface, route.gateway) == ("isatap0", None)
+    assert ask("ipv6_route_to", IPv6Address("2001:db8::1")) is None
+
+
+@isolated
+def test_alias_tells_whose_interface_it_is():
+    open_tun("isatap0").close()
+    assert ask("interface_alias", "isatap0") == ""
+    assert ask("interface_alias", "nothing0") is None
+    ask("set_interface_alias", "isatap0", "v6ferry isatap_host/default")
+    assert ask("interface_alias", "isatap0") == "v6ferry isatap_host/default"
 
 
 @isolated

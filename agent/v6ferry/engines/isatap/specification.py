@@ -60,9 +60,11 @@ class TunnelOptions:
         """Whether the tunnel may use an IPv4 address of the host."""
         if self.underlay_interfaces and underlay.interface not in self.underlay_interfaces:
             return False
-        return not self.underlay_addresses or any(
-            underlay.address in network for network in self.underlay_addresses
-        )
+        if self.underlay_addresses:
+            return any(underlay.address in network for network in self.underlay_addresses)
+        # An anycast service's address lies there as well as a router's stable one: it is used
+        # only where somebody has named it.
+        return bool(self.underlay_interfaces) or not underlay.is_loopback
 
 
 @dataclass(frozen=True, slots=True)

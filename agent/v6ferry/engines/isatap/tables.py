@@ -62,14 +62,14 @@ def tunnel_mtu(options: TunnelOptions, facts: HostFacts, advertised: int | None 
     A static tunnel MTU is 1280 unless the user or a router says more. A dynamic one is what the
     widest underlay carries; narrower paths are told to senders one by one.
     """
-    widest = max(
-        (
-            facts.underlay_mtu.get(underlay.interface, MINIMUM_MTU + IPV4_HEADER_LENGTH)
-            for underlay in facts.underlay
-            if options.allows(underlay)
-        ),
-        default=MINIMUM_MTU + IPV4_HEADER_LENGTH,
-    )
+    mtus = [
+        facts.underlay_mtu[underlay.interface]
+        for underlay in facts.underlay
+        if options.allows(underlay) and underlay.interface in facts.underlay_mtu
+    ]
+    # A tunnel from a loopback interface's address leaves through any of the others.
+    mtus = mtus or list(facts.underlay_mtu.values())
+    widest = max(mtus, default=MINIMUM_MTU + IPV4_HEADER_LENGTH)
     natural = widest - IPV4_HEADER_LENGTH
     if options.dynamic_mtu:
         chosen = min(natural, options.mtu or _LARGEST_MTU, advertised or _LARGEST_MTU)
