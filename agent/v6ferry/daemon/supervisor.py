@@ -57,7 +57,7 @@ def read_changes(requests: Any) -> list[Change]:
         unknown = set(request) - {"kind", "name", "state", "spec"}
         if unknown:
             raise SpecificationError(
-                f"resources: unknown key {min(map(str, unknown))}; known: kind, name, state, spec"
+                f"resources: unknown key {min(map(repr, unknown))}; known: kind, name, state, spec"
             )
         kind, name = check_identity(request.get("kind"), request.get("name", "default"))
         state = request.get("state", "present")

@@ -119,7 +119,8 @@ class Options:
             if name not in self._known:
                 near = difflib.get_close_matches(str(name), self._known, n=1)
                 advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._known)}"
-                raise SpecificationError(f"{self._where}: unknown option {name}; {advice}")
+                shown = name if str(name).isidentifier() else repr(name)
+                raise SpecificationError(f"{self._where}: unknown option {shown}; {advice}")
 
     def _checked(self, name: str, value: Any, check: Callable[[str], T]) -> T:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
