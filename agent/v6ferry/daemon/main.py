@@ -71,7 +71,6 @@ async def run(settings: Settings) -> None:
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
         )
         supervisor = Supervisor(Store(settings.state_directory), host)
-        names.tell = supervisor.name_resolved
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
         control = ControlServer(

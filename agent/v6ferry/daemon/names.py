@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from v6ferry.naming.resolve import NameNotFound, Resolver
 
@@ -18,10 +19,18 @@ SHORTEST_REFRESH = 30.0
 """Seconds; a smaller TTL does not make us ask more often."""
 
 
+Tell = Callable[[str, tuple[IPv4Address, ...]], None]
+"""Hears a name and its addresses after every lookup; none if it has none."""
+
+
+class _Wish(NamedTuple):
+    refresh: float
+    tell: Tell
+
+
 @dataclass(slots=True)
 class _Name:
-    owners: dict[str, float] = field(default_factory=dict)
-    """For each resource that wants the name, after how many seconds it wants it looked up again."""
+    owners: dict[str, _Wish] = field(default_factory=dict)
     addresses: tuple[IPv4Address, ...] = ()
     source: str | None = None
     error: str | None = None
@@ -37,23 +46,35 @@ class NameKeeper:
     """
 
     def __init__(self, resolver: Resolver) -> None:
-        self.tell: Callable[[str, tuple[IPv4Address, ...]], None] = _ignore
-        """Called with a name and its addresses after every lookup; none if it has none."""
         self._resolver = resolver
         self._names: dict[str, _Name] = {}
 
-    def want(self, owner: str, names: frozenset[str], refresh: float) -> None:
-        """Keep exactly these names resolved for ``owner``, looked up every ``refresh`` seconds."""
+    def want(self, owner: str, names: frozenset[str], refresh: float, tell: Tell) -> None:
+        """Keep exactly these names resolved for ``owner``.
+
+        Args:
+            owner: the resource that wants them.
+            names: all that it wants now.
+            refresh: seconds after which each is looked up again.
+            tell: who hears of them; never before this method returns.
+        """
         for text in names:
             name = self._names.setdefault(text, _Name())
             is_new_owner = owner not in name.owners
-            name.owners[owner] = refresh
+            name.owners[owner] = _Wish(refresh, tell)
             if name.task is None:
                 name.task = asyncio.create_task(self._keep(text, name), name=f"resolve {text}")
             elif is_new_owner and name.addresses:
-                self.tell(text, name.addresses)
+                asyncio.get_running_loop().call_soon(tell, text, name.addresses)
+        self._let_go(owner, keep=names)
+
+    def forget(self, owner: str) -> None:
+        """``owner`` wants no name any more."""
+        self._let_go(owner, keep=frozenset())
+
+    def _let_go(self, owner: str, keep: frozenset[str]) -> None:
         for text, name in list(self._names.items()):
-            if owner in name.owners and text not in names:
+            if owner in name.owners and text not in keep:
                 del name.owners[owner]
                 if not name.owners:
                     del self._names[text]
@@ -98,19 +119,21 @@ class NameKeeper:
                 resolution = await self._resolver.resolve(text)
             except NameNotFound as error:
                 name.error = str(error)
-                self.tell(text, ())
+                name.addresses = ()
+                self._tell(text, name)
                 pause, wait = wait, min(wait * 2, LAST_RETRY)
             else:
                 name.addresses, name.source = resolution.addresses, resolution.source
                 name.error = None
-                self.tell(text, resolution.addresses)
+                self._tell(text, name)
                 wait = FIRST_RETRY
-                pause = min(name.owners.values(), default=LAST_RETRY)
+                pause = min((wish.refresh for wish in name.owners.values()), default=LAST_RETRY)
                 if resolution.ttl is not None:
                     pause = min(pause, max(resolution.ttl, SHORTEST_REFRESH))
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(name.retry.wait(), pause)
 
-
-def _ignore(name: str, addresses: tuple[IPv4Address, ...]) -> None:
-    """Nobody listens yet."""
+    @staticmethod
+    def _tell(text: str, name: _Name) -> None:
+        for wish in list(name.owners.values()):
+            wish.tell(text, name.addresses)

@@ -82,7 +82,7 @@ class Runner:
         except BaseException:
             if existed:
                 self._detach()
-                self._host.names.want(self.resource.label, frozenset(), 0.0)
+                self._host.names.forget(self.resource.label)
             else:
                 await self._take_down()
             raise
@@ -177,7 +177,7 @@ class Runner:
     async def _take_down(self) -> list[str]:
         await self._end_tasks()
         host, label = self._host, self.resource.label
-        host.names.want(label, frozenset(), 0.0)
+        host.names.forget(label)
         problems: list[str] = []
         try:
             await host.resolver.remove(self.interface)
@@ -219,7 +219,7 @@ class Runner:
         """Something has changed in the kernel: look whether all is still as wanted."""
         self._dirty.set()
 
-    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
+    def _name_resolved(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
         """A name has been looked up."""
         if self._wanted is None or name not in self._wanted.names:
             return
@@ -262,12 +262,15 @@ class Runner:
             plane.add(self._tun, wanted.table, self._control)
         elif wanted.table != self._wanted.table:
             plane.update(wanted.table)
-        if self._wanted is None or wanted.names != self._wanted.names:
-            refresh = wanted.name_refresh_interval
-            self._host.names.want(self.resource.label, wanted.names, refresh)
         if wanted != self._wanted:
             self._wanted = wanted
             self._dirty.set()
+            self._host.names.want(
+                self.resource.label,
+                wanted.names,
+                wanted.name_refresh_interval,
+                self._name_resolved,
+            )
         for one in self._engine.packets_to_send():
             plane.send_control(self.interface, one.packet, one.endpoint, one.source)
         self._schedule()

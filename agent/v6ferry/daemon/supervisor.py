@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 from typing import Any
 
 from v6ferry.daemon.host import Host
@@ -79,7 +78,7 @@ class Supervisor:
 
     Args:
         store: where they are kept.
-        host: where they run; its names must be told to call ``name_resolved``.
+        host: where they run.
     """
 
     def __init__(self, store: Store, host: Host) -> None:
@@ -183,11 +182,6 @@ class Supervisor:
             runner.verify()
         if self._facts.underlay != before.underlay or "ipv4-route" in kinds:
             self._host.names.retry()
-
-    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...]) -> None:
-        """A name has been looked up."""
-        for runner in self._runners.values():
-            runner.name_resolved(name, addresses)
 
     # Changing what is wanted
 

@@ -33,7 +33,11 @@ class Scene:
     def __init__(self, zone):
         self.zone, self.told = zone, []
         self.keeper = NameKeeper(Resolver([zone]))
-        self.keeper.tell = lambda name, addresses: self.told.append((name, addresses))
+
+    def want(self, owner, names, refresh=3600):
+        self.keeper.want(
+            owner, frozenset(names), refresh, lambda name, found: self.told.append((name, found))
+        )
 
     async def until(self, condition):
         async with asyncio.timeout(5) if hasattr(asyncio, "timeout") else _Nothing():
@@ -59,7 +63,7 @@ def play(story, **addresses):
 
 def test_name_is_looked_up_and_told():
     async def story(scene):
-        scene.keeper.want("host", frozenset({"isatap"}), 3600)
+        scene.want("host", ["isatap"])
         await scene.until(lambda: scene.told)
         assert scene.told == [("isatap", ROUTER)]
         assert scene.keeper.sources("host") == {"isatap": "the test's zone"}
@@ -70,9 +74,11 @@ def test_name_is_looked_up_and_told():
 
 def test_second_owner_hears_at_once_without_another_lookup():
     async def story(scene):
-        scene.keeper.want("host", frozenset({"isatap"}), 3600)
+        scene.want("host", ["isatap"])
         await scene.until(lambda: scene.told)
-        scene.keeper.want("router", frozenset({"isatap"}), 3600)
+        scene.want("router", ["isatap"])
+        assert scene.told == [("isatap", ROUTER)]  # not from inside the call
+        await scene.until(lambda: len(scene.told) == 2)
         assert scene.told == [("isatap", ROUTER)] * 2
         assert scene.zone.asked == ["isatap"]
 
@@ -81,7 +87,7 @@ def test_second_owner_hears_at_once_without_another_lookup():
 
 def test_unknown_name_says_who_was_asked_and_is_found_after_the_network_changed():
     async def story(scene):
-        scene.keeper.want("host", frozenset({"isatap"}), 3600)
+        scene.want("host", ["isatap"])
         await scene.until(lambda: scene.told)
         assert scene.told == [("isatap", ())]
         assert "the test's zone: isatap" in scene.keeper.errors("host")["isatap"]
@@ -98,7 +104,7 @@ def test_unknown_name_is_tried_again_by_itself(monkeypatch):
     monkeypatch.setattr(names, "FIRST_RETRY", 0.01)
 
     async def story(scene):
-        scene.keeper.want("host", frozenset({"isatap"}), 3600)
+        scene.want("host", ["isatap"])
         await scene.until(lambda: len(scene.told) >= 3)
         assert set(scene.told) == {("isatap", ())}
 
@@ -107,8 +113,8 @@ def test_unknown_name_is_tried_again_by_itself(monkeypatch):
 
 def test_known_name_is_looked_up_again_after_the_interval_of_its_most_eager_owner():
     async def story(scene):
-        scene.keeper.want("patient", frozenset({"isatap"}), 3600)
-        scene.keeper.want("eager", frozenset({"isatap"}), 0.02)
+        scene.want("patient", ["isatap"])
+        scene.want("eager", ["isatap"], 0.02)
         await scene.until(lambda: len(scene.zone.asked) >= 3)
 
     play(story, isatap=ROUTER)
@@ -116,9 +122,9 @@ def test_known_name_is_looked_up_again_after_the_interval_of_its_most_eager_owne
 
 def test_name_that_nobody_wants_any_more_is_let_go():
     async def story(scene):
-        scene.keeper.want("host", frozenset({"isatap"}), 0.01)
+        scene.want("host", ["isatap"], 0.01)
         await scene.until(lambda: scene.told)
-        scene.keeper.want("host", frozenset(), 0.01)
+        scene.keeper.forget("host")
         await asyncio.sleep(0)
         asked = len(scene.zone.asked)
         await asyncio.sleep(0.05)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the demo prints: a line a stage as it happens, and a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from v6ferry.addresses import format_isatap
+
+from tests.demo.reach import Reach
+
+
+class Progress:
+    """Prints a line for each stage: what is done, and how long it took."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[list[str]]:
+        """Print ``what`` now and the time at the end; the block may append what is worth saying."""
+        on_terminal = sys.stdout.isatty()
+        if on_terminal:
+            print(f"  ...    {what}", end="\r", flush=True)
+        began = time.monotonic()
+        remarks: list[str] = []
+        yield remarks
+        remark = f": {', '.join(remarks)}" if remarks else ""
+        print(f"{time.monotonic() - began:5.1f} s  {what}{remark}", flush=True)
+
+    def total(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._began
+
+
+def matrix(results: Sequence[Reach]) -> str:
+    """The results as a table."""
+    rows = [("from", "to", "at", "way", "round trip", "TCP")]
+    rows += [_row(one) for one in results]
+    return table(rows)
+
+
+def _row(one: Reach) -> tuple[str, ...]:
+    pair = one.pair
+    round_trip = "no answer" if one.round_trip is None else f"{one.round_trip:.1f} ms"
+    megabits = "no connection" if one.megabits is None else f"{one.megabits:.0f} Mbit/s"
+    return (
+        pair.source.host.name.upper(),
+        pair.destination.host.name.upper(),
+        format_isatap(pair.address),
+        describe_way(one),
+        round_trip,
+        megabits,
+    )
+
+
+def describe_way(one: Reach) -> str:
+    """The way in words: straight to the other host, or through whom."""
+    if not one.way:
+        return "never seen on the intranet"
+    if one.is_direct():
+        return "host to host"
+    ends = {*one.pair.source.host.host.addresses, *one.pair.destination.host.host.addresses}
+    routers = sorted({hop for outer in one.way for hop in outer} - ends)
+    return f"through {', '.join(map(str, routers))}"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as aligned columns, the first one as heading."""
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
