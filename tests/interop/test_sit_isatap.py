@@ -128,7 +128,7 @@ def test_100_megabytes_of_tcp_arrive_intact(
 def _eventually_shows(station: Station, command: str, wanted: object) -> str:
     deadline = time.monotonic() + ADDRESS_SECONDS
     while True:
-        _, shown = station.attempt(command)
+        shown = station.attempt(command)[1]
         if f" {wanted}" in shown or time.monotonic() > deadline:
             return shown
         time.sleep(0.2)

@@ -43,7 +43,7 @@ def receive(port: int) -> dict[str, object]:
     with socket.create_server(("::", port), family=socket.AF_INET6) as listener:
         print("listening", flush=True)
         listener.settimeout(60)
-        connection, _ = listener.accept()
+        connection = listener.accept()[0]
     with connection:
         connection.settimeout(60)
         began = time.monotonic()

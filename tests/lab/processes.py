@@ -120,7 +120,7 @@ def run_scripts(scripts: Iterable[tuple[str, Sequence[str], str]]) -> None:
     running = [(what, _start_with_input(command, script)) for what, command, script in scripts]
     failures = []
     for what, process in running:
-        _, error = process.communicate()
+        error = process.communicate()[1]
         if process.returncode != 0:
             failures.append(f"{what} failed ({process.returncode}): {error.strip()}")
     if failures:

@@ -94,7 +94,7 @@ def _isatap(name: str, routers: Mapping[str, tuple[str, str]]) -> Topology:
         interfaces=_native("2001:db8:0:c::c"),
         routes=tuple(
             Route(_EVERYTHING_IPV6, ip_address(ipv6), metric=1024 * preference)
-            for preference, (_, ipv6) in enumerate(routers.values(), start=1)
+            for preference, (_ipv4, ipv6) in enumerate(routers.values(), start=1)
         ),
         groups=("native_hosts",),
     )

@@ -358,7 +358,7 @@ class Supervisor:
         """Return resources with their specification and status, sorted."""
         shown: list[dict[str, Any]] = []
         for resource_label in sorted(set(self._runners) | set(self.problems)):
-            its_kind, _, its_name = resource_label.partition("/")
+            its_kind, its_name = resource_label.split("/")
             if (kind is not None and kind != its_kind) or (name is not None and name != its_name):
                 continue
             problem = self.problems.get(resource_label)

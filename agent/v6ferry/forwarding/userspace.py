@@ -162,7 +162,7 @@ class UserspacePlane:
 
     def _transmit(self, tunnel: _Tunnel) -> None:
         read, descriptor = os.read, tunnel.tun.descriptor
-        for _ in range(PACKETS_A_WAKEUP):
+        for _turn in range(PACKETS_A_WAKEUP):
             try:
                 packet = read(descriptor, _LARGEST_PACKET)
             except BlockingIOError:
@@ -281,7 +281,7 @@ class UserspacePlane:
 
     def _receive(self) -> None:
         receive_into, buffer = self._underlay.fragmenting.recv_into, self._buffer
-        for _ in range(PACKETS_A_WAKEUP):
+        for _turn in range(PACKETS_A_WAKEUP):
             try:
                 length = receive_into(buffer)
             except BlockingIOError:
@@ -372,7 +372,7 @@ class UserspacePlane:
     # ICMPv4 errors about what was sent
 
     def _receive_icmp(self) -> None:
-        for _ in range(PACKETS_A_WAKEUP):
+        for _turn in range(PACKETS_A_WAKEUP):
             try:
                 data = self._underlay.icmp.recv(_LARGEST_PACKET)
             except BlockingIOError:

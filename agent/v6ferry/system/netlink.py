@@ -152,19 +152,18 @@ class Netlink:
             # On a point-to-point link, IFA_ADDRESS is the other end.
             address = IPv4Address(message.get("local") or message.get("address"))
             every.add(address)
-            is_loopback, name, _ = links[message["index"]]
+            is_loopback, name = links[message["index"]][:2]
             usable = message["scope"] == _RT_SCOPE_UNIVERSE and not address.is_loopback
             if usable and name not in exclude:
                 underlay = UnderlayAddress(address, name, is_loopback)
                 found.append((is_loopback, message["index"], underlay))
         found.sort(key=lambda entry: entry[:2])
         return HostFacts(
-            underlay=tuple(address for _, _, address in found),
+            underlay=tuple(entry[2] for entry in found),
             underlay_mtu={
                 name: mtu
-                for is_loopback, index, _ in found
+                for is_loopback, name, mtu in (links[entry[1]] for entry in found)
                 if not is_loopback
-                for _, name, mtu in [links[index]]
             },
             host_endpoints=frozenset(every),
         )
@@ -419,7 +418,7 @@ class Netlink:
     async def _dump(self, what: str, **filters: Any) -> list[Any]:
         """Return all messages of a dump that the kernel filters."""
         request: Callable[..., Awaitable[Any]] = getattr(self._rtnetlink, what)
-        for _ in range(_DUMP_ATTEMPTS):
+        for _attempt in range(_DUMP_ATTEMPTS):
             try:
                 # dump_filter=None: without it pyroute2 filters by itself, after a full dump.
                 answer = await request("dump", dump_filter=None, **filters)

@@ -46,7 +46,7 @@ def test_the_example_has_the_white_papers_addresses():
 
 def test_no_two_hosts_of_the_intranet_are_on_one_link():
     for network in ISATAP.networks:
-        names = {host.name for host, _ in ISATAP.attachments(network)}
+        names = {host.name for host, _interface in ISATAP.attachments(network)}
         assert "core" in names or network.name == "native"
         assert len(names) == 2
 

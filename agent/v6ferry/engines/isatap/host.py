@@ -285,9 +285,9 @@ class IsatapHost:
             candidates.pop(DEFAULT_ROUTE, None)
         for prefix in sorted(candidates):
             # RFC 4191 section 3.2: a reachable router first, then the preference.
-            _, best = min(
+            best = min(
                 candidates[prefix], key=lambda one: (_silent(one[1]), -one[0], one[1].order)
-            )
+            )[1]
             routes.append(Route(prefix, best.link_local, self._spec.route_metric))
         return tuple(routes)
 
@@ -342,7 +342,7 @@ class IsatapHost:
             }
             for one in self._addresses(now)
         ]
-        ready = any(True for _ in self._learned.autonomous(now)) and bool(self._endpoints())
+        ready = bool(tuple(self._learned.autonomous(now))) and bool(self._endpoints())
         return {
             "ready": ready,
             "summary": self._summary(now),

@@ -172,11 +172,11 @@ class Learned:
 
     def dns_servers(self) -> tuple[IPv6Address, ...]:
         """DNS servers in the order of their first advertisement."""
-        return tuple(dict.fromkeys(server for server, _ in self._dns_servers))
+        return tuple(dict.fromkeys(server for server, _until in self._dns_servers))
 
     def dns_search(self) -> tuple[str, ...]:
         """Search domains in the order of their first advertisement."""
-        return tuple(dict.fromkeys(domain for domain, _ in self._dns_search))
+        return tuple(dict.fromkeys(domain for domain, _until in self._dns_search))
 
 
 def shortest_lifetime(message: RouterAdvertisement) -> float:

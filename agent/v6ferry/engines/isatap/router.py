@@ -181,8 +181,8 @@ class IsatapRouter:
 
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
-        times = [until for _, until in self._ending.values()]
-        times += [until for _, until in self._ending_routes.values()]
+        times = [until for _prefix, until in self._ending.values()]
+        times += [until for _route, until in self._ending_routes.values()]
         if self._final_left:
             times.append(self._final_at)
         return min(times, default=None)
@@ -224,7 +224,7 @@ class IsatapRouter:
         ]
         prefixes += [_deprecated(one, int(until - now)) for one, until in self._ending.values()]
         routes = [replace(one, lifetime=0) if leaving else one for one in spec.routes]
-        routes += [replace(one, lifetime=0) for one, _ in self._ending_routes.values()]
+        routes += [replace(one, lifetime=0) for one, _until in self._ending_routes.values()]
         dns_lifetime = 0 if leaving else spec.dns_lifetime
         return RouterAdvertisement(
             current_hop_limit=spec.hop_limit,
@@ -273,7 +273,7 @@ class IsatapRouter:
         return Wanted(interface=interface, table=table, names=self._names())
 
     def _prefixes(self) -> list[PrefixInformation]:
-        return [*self._spec.prefixes, *(one for one, _ in self._ending.values())]
+        return [*self._spec.prefixes, *(one for one, _until in self._ending.values())]
 
     def _addresses(self, now: float) -> tuple[InterfaceAddress, ...]:
         endpoints = self._endpoints()
@@ -328,7 +328,7 @@ class IsatapRouter:
             "prefixes": [str(one.prefix) for one in self._spec.prefixes],
             "ending_prefixes": {
                 str(prefix): max(0, round(until - now))
-                for prefix, (_, until) in sorted(self._ending.items())
+                for prefix, (_advertised, until) in sorted(self._ending.items())
             },
             "peer_routers": sorted(str(peer) for peer in self._peers()),
             "hosts": len(self._hosts),
@@ -353,7 +353,7 @@ class IsatapRouter:
                 [str(endpoint), str(one.link_local), str(one.solicited), one.seen_at]
                 for endpoint, one in self._hosts.items()
             ],
-            "ending": {str(prefix): until for prefix, (_, until) in self._ending.items()},
+            "ending": {str(prefix): until for prefix, (_advertised, until) in self._ending.items()},
         }
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:

@@ -36,7 +36,7 @@ class Server(asyncio.DatagramProtocol):
     def connection_made(self, transport):
         self.transport = transport
 
-    def datagram_received(self, data, sender):
+    def datagram_received(self, data, addr):
         query = dns.message.from_wire(data)
         question = query.question[0]
         name = question.name.to_text()
@@ -51,7 +51,7 @@ class Server(asyncio.DatagramProtocol):
             response.set_rcode(dns.rcode.NXDOMAIN)
         else:
             self.fill(response, name)
-        self.transport.sendto(response.to_wire(), sender)
+        self.transport.sendto(response.to_wire(), addr)
 
     def fill(self, response, name):
         for kind in ("CNAME", "A"):
@@ -112,7 +112,7 @@ def test_trailing_dot_means_no_search(lookup):
 
 
 def test_alias_is_followed_and_the_shortest_time_to_live_counts(lookup):
-    resolution, _ = lookup("alias")
+    resolution = lookup("alias")[0]
     assert [str(address) for address in resolution.addresses] == ["10.0.0.1", "10.0.0.2"]
     assert resolution.ttl == 60.0
 
@@ -123,7 +123,7 @@ def test_name_without_ipv4_address_is_unknown(lookup, name):
 
 
 def test_broken_domain_does_not_hide_the_next_one(lookup):
-    resolution, _ = lookup("isatap", "broken.example corp.example")
+    resolution = lookup("isatap", "broken.example corp.example")[0]
     assert len(resolution.addresses) == 2
 
 
