@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from v6ferry.addresses import format_isatap
 
 from tests.demo.reach import Reach
+from tests.lab.table import table
 
 
 class Progress:
@@ -66,15 +67,3 @@ def describe_way(one: Reach) -> str:
     ends = {*one.pair.source.host.host.addresses, *one.pair.destination.host.host.addresses}
     routers = sorted({hop for outer in one.way for hop in outer} - ends)
     return f"through {', '.join(map(str, routers))}"
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as aligned columns, the first one as heading."""
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)

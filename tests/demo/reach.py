@@ -8,17 +8,16 @@ in it the outer addresses of every packet between two IPv6 addresses.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from tests.lab import Capture, Lab, LabHost
+from tests.lab import Capture, Lab, LabError, LabHost
+from tests.lab.traffic import iperf_server, tcp_bits_per_second
 
 PINGS = 3
 _ROUND_TRIP = re.compile(r"= [\d.]+/([\d.]+)/")
-_THROUGHPUT_SECONDS = 1
 
 Way = frozenset[tuple[IPv4Address, IPv4Address]]
 """Outer source and destination of the packets between two hosts, both directions."""
@@ -103,7 +102,9 @@ def measure(lab: Lab, pairs: Sequence[Pair]) -> list[Reach]:
         for pair in pairs:
             round_trips[pair] = _ping(pair)
     ways = _ways(capture)
-    with _servers({pair.destination.host for pair in pairs}):
+    with contextlib.ExitStack() as stack:
+        for host in {pair.destination.host for pair in pairs}:
+            stack.enter_context(iperf_server(host))
         return [
             Reach(pair, round_trips[pair], _way(pair, ways), _throughput(pair)) for pair in pairs
         ]
@@ -139,30 +140,9 @@ def _way(pair: Pair, ways: Mapping[tuple[IPv6Address, IPv6Address], Way]) -> Way
     return way
 
 
-@contextlib.contextmanager
-def _servers(hosts: Iterable[LabHost]) -> Iterator[None]:
-    """Keep an iperf3 server on each host for the length of a ``with`` block."""
-    services = [
-        host.start_service(
-            "iperf3",
-            ["iperf3", "--server", "--forceflush"],
-            ready=lambda server: server.log_contains("listening"),
-        )
-        for host in hosts
-    ]
-    try:
-        yield
-    finally:
-        for service in services:
-            service.kill()
-
-
 def _throughput(pair: Pair) -> float | None:
     """Send TCP for a second; the megabits that arrived."""
-    command = ["iperf3", "--json", "--time", str(_THROUGHPUT_SECONDS), "--client", pair.target]
-    done = pair.source.host.run(command, check=False)
     try:
-        bits = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]
-    except (ValueError, KeyError):
+        return tcp_bits_per_second(pair.source.host, pair.target) / 1e6
+    except LabError:
         return None
-    return float(bits) / 1e6 if bits else None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traffic between hosts of a lab, made and counted by iperf3."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.lab.errors import LabError
+from tests.lab.host import LabHost
+
+
+@contextlib.contextmanager
+def iperf_server(host: LabHost) -> Iterator[None]:
+    """Keep an iperf3 server on a host, for both families, for the length of a ``with`` block."""
+    service = host.start_service(
+        "iperf3",
+        ["iperf3", "--server", "--forceflush"],
+        ready=lambda server: server.log_contains("listening"),
+    )
+    try:
+        yield
+    finally:
+        service.kill()
+
+
+def tcp_bits_per_second(host: LabHost, target: str, seconds: int = 1, streams: int = 1) -> float:
+    """Send TCP to a server and return the payload bits a second that arrived.
+
+    Args:
+        host: that sends.
+        target: address of the server, with ``%interface`` if it is link-local.
+        seconds: for how long.
+        streams: connections at the same time.
+
+    Raises:
+        LabError: it does not connect.
+    """
+    report = _iperf(host, target, seconds, "--parallel", str(streams))
+    return float(report["end"]["sum_received"]["bits_per_second"])
+
+
+def udp_packets_per_second(host: LabHost, target: str, seconds: int = 1, size: int = 64) -> float:
+    """Send UDP as fast as the host can and return the packets a second that arrived.
+
+    Args:
+        host: that sends.
+        target: address of the server.
+        seconds: for how long.
+        size: bytes of payload.
+
+    Raises:
+        LabError: the server does not answer.
+    """
+    report = _iperf(host, target, seconds, "--udp", "--bitrate", "0", "--length", str(size))
+    total = report["end"]["sum"]
+    return (float(total["packets"]) - float(total["lost_packets"])) / float(total["seconds"])
+
+
+def _iperf(host: LabHost, target: str, seconds: int, *options: str) -> dict[str, Any]:
+    command = ["iperf3", "--json", "--connect-timeout", "3000", "--client", target]
+    command += ["--time", str(seconds), *options]
+    done = host.run(command, check=False, timeout=seconds + 30)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise LabError(f"host {host.name}: iperf3 to {target}: {done.stderr.strip()}") from error
+    if "error" in report:
+        raise LabError(f"host {host.name}: iperf3 to {target}: {report['error']}")
+    return report
