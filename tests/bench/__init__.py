@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Benchmarks: what is ours against a peer, in the same run, in alternating rounds.
+"""The benchmarks: how fast v6ferry is, as ratios to a peer on the same machine at the same time.
 
-``python -m tests.bench`` runs all of them. ``rounds`` measures and compares, ``report`` prints and
-writes; every other module is one subject with a function ``benchmarks`` that yields its results.
+``python -m tests.bench`` runs them. ``comparison`` has what is compared and how, ``report`` prints
+and writes it, ``bench`` is the command line. Each technology has a file of its own (``isatap``)
+with a context manager that yields its comparisons; ``bench.SUBJECTS`` lists them.
+
+A benchmark reports, it never fails for being slow: that is for whoever reads ``build/bench.json``.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results as a table for people and as JSON for programs."""
+"""What the benchmarks print, and what they write for programs to read."""
 
 from __future__ import annotations
 
@@ -7,46 +7,63 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.rounds import Comparison
+from tests.bench.comparison import Result
 from tests.lab.table import table
 
-_HEADING = ("benchmark", "ours", "peer", "unit", "ratio", "of rounds", "goal", "")
+NOISY = 1.5
+"""A spread whose ends differ by this factor is worth a remark."""
 
 
-def as_table(results: Sequence[Comparison]) -> str:
-    """The results as a table."""
-    return table(
-        [
-            _HEADING,
-            *(
-                (
-                    one.name,
-                    f"{one.ours:.0f}",
-                    f"{one.peer:.0f}",
-                    one.unit,
-                    f"{one.ratio:.3f}",
-                    f"{one.lowest:.3f} to {one.highest:.3f}",
-                    f"{one.goal:g}",
-                    "reached" if one.reached else "MISSED",
-                )
-                for one in results
-            ),
-        ]
+def text(results: Sequence[Result]) -> str:
+    """The results as a table, and how far to trust them."""
+    rows = [("benchmark", "v6ferry", "peer", "", "ratio", "spread", "goal", "")]
+    rows += [_row(result) for result in results]
+    return "\n".join([table(rows, right=(1, 2, 4)), "", *_remarks(results)])
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    low, high = result.spread
+    return (
+        result.comparison.name,
+        f"{result.ours:,.0f}",
+        f"{result.peer:,.0f}",
+        result.comparison.unit,
+        f"{result.ratio:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{result.comparison.goal:g}",
+        "reached" if result.reaches_goal else "MISSED",
     )
 
 
-def write_json(results: Sequence[Comparison], path: Path) -> None:
-    """Write a list of {name, ours, peer, ratio, goal, unit}."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entries = [
-        {
-            "name": one.name,
-            "ours": round(one.ours, 3),
-            "peer": round(one.peer, 3),
-            "ratio": round(one.ratio, 4),
-            "goal": one.goal,
-            "unit": one.unit,
-        }
-        for one in results
+def _remarks(results: Sequence[Result]) -> list[str]:
+    rounds = len(results[0].rounds)
+    lines = [
+        f"Medians of {rounds} alternating rounds; spread: least and greatest ratio of a round."
     ]
-    path.write_text(json.dumps(entries, indent=2) + "\n")
+    for result in results:
+        low, high = result.spread
+        if high > low * NOISY:
+            lines.append(
+                f"{result.comparison.name}: rounds differ by a factor of {high / low:.1f}; "
+                "run it again on a quieter machine or with more --rounds."
+            )
+    return lines
+
+
+def write(results: Sequence[Result], path: Path) -> None:
+    """Write the results as a JSON list, an object each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([_as_dict(result) for result in results], indent=2) + "\n")
+
+
+def _as_dict(result: Result) -> dict[str, object]:
+    return {
+        "name": result.comparison.name,
+        "ours": round(result.ours, 1),
+        "peer": round(result.peer, 1),
+        "ratio": round(result.ratio, 4),
+        "goal": result.comparison.goal,
+        "unit": result.comparison.unit,
+        "spread": [round(end, 4) for end in result.spread],
+        "rounds": len(result.rounds),
+    }

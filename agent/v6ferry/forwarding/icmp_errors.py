@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.wire.icmpv4 import Icmpv4Error
-from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, is_icmpv6_error
+from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, may_answer_with_error
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.parser import WireError
 
@@ -18,6 +18,7 @@ IPV4_HEADER_LENGTH = 20
 
 _NO_ROUTE = 0
 _ADDRESS_UNREACHABLE = 3
+_PORT_UNREACHABLE = (3, 3)
 _FRAGMENTATION_NEEDED = (3, 4)
 
 
@@ -50,6 +51,8 @@ class Translation:
     reply: bytes | None
     """The ICMPv6 error for the inner sender. None where the quotation is too short to know it:
     the next packet to the endpoint should be answered instead (RFC 4213 section 3.4)."""
+    ignored: bool = False
+    """Whether the error says nothing about the path: nobody should hear of it."""
 
 
 def translate(table: TunnelTable, error: Icmpv4Error, ipv4_path_mtu: int | None) -> Translation:
@@ -68,6 +71,10 @@ def translate(table: TunnelTable, error: Icmpv4Error, ipv4_path_mtu: int | None)
     if outer.source not in table.local_endpoints:
         raise WireError("quoted source", f"{outer.source} is not an endpoint of this tunnel")
     fragmentation_needed = (error.type, error.code) == _FRAGMENTATION_NEEDED
+    if (error.type, error.code) == _PORT_UNREACHABLE:
+        # Protocol 41 has no ports. Linux sends this for packets that one of its own tunnels does
+        # not know, even where another program has taken them.
+        return Translation(outer.destination, False, None, ignored=True)
     inner = error.quoted[outer.header_length :]
     if len(inner) < IPV6_HEADER_LENGTH:
         return Translation(outer.destination, fragmentation_needed, None)
@@ -105,17 +112,10 @@ class ErrorLimiter:
 
 def _error(table: TunnelTable, kind: int, code: int, value: int, packet: bytes) -> bytes | None:
     """Build the error, unless RFC 4443 section 2.4 (e) forbids it."""
-    destination = IPv6Address(packet[8:24])
-    if destination.is_multicast or destination.is_unspecified:
+    if not may_answer_with_error(packet, kind, code):
         return None
-    if IPv6Address(packet[24:40]).is_multicast and kind != Icmpv6Type.PACKET_TOO_BIG:
-        return None
-    if is_icmpv6_error(packet):
-        return None
-    source = _error_source(table, destination)
-    if source is None:
-        return None
-    return icmpv6_error(kind, code, value, source, packet)
+    source = _error_source(table, IPv6Address(packet[8:24]))
+    return None if source is None else icmpv6_error(kind, code, value, source, packet)
 
 
 def _error_source(table: TunnelTable, destination: IPv6Address) -> IPv6Address | None:

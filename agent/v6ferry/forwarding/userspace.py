@@ -396,6 +396,8 @@ class UserspacePlane:
             except WireError:
                 continue
             tunnel.counters.icmp_errors_in += 1
+            if translation.ignored:
+                return
             tunnel.paths.clear()
             if translation.reply is not None:
                 self._answer(tunnel, translation.reply)

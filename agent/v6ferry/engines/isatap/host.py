@@ -47,6 +47,9 @@ from v6ferry.wire.neighbor_discovery import (
 from v6ferry.wire.parser import WireError
 
 LARGEST_SNAPSHOT_AGE = 86400.0
+ONE_ANSWER = 1.0
+"""Seconds between the first and the last packet of one advertisement, at most."""
+MOST_PACKETS_AN_ANSWER = 7
 
 
 class IsatapHost:
@@ -66,7 +69,7 @@ class IsatapHost:
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._unresolved: set[str] = set()
         self._outgoing: list[OutgoingPacket] = []
-        self._last_advertisements: dict[IPv4Address, tuple[float, bytes]] = {}
+        self._last_advertisements: dict[IPv4Address, list[tuple[float, bytes]]] = {}
         self._rule_routers: dict[str, IPv4Address] = {}
         self._rule_packets: dict[str, int] = {}
         self._discarded: dict[str, int] = {}
@@ -88,11 +91,14 @@ class IsatapHost:
 
     def update_facts(self, facts: HostFacts, now: float) -> None:
         """See ``Engine.update_facts``."""
-        before = (self._endpoints(), self._facts.sources)
+        before = self._endpoints()
         self._facts = facts
-        if (self._endpoints(), facts.sources) != before:
+        if self._endpoints() != before:
             self._set_members(now)
-            self._routers.solicit_all(now)
+            if before:
+                # A host that has just come up waits a moment, so that after a power failure not
+                # all hosts ask at once (RFC 4861 section 6.3.7).
+                self._routers.solicit_all(now)
 
     def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
         """See ``Engine.name_resolved``; a name that is gone keeps its last addresses.
@@ -155,7 +161,11 @@ class IsatapHost:
             return
         self._routers.advertisement(entry, source, message, shortest_lifetime(message), now)
         self._learned.advertisement(router, message, now)
-        self._last_advertisements[router] = (now, packet)
+        # A long advertisement comes in several packets, one right after the other.
+        recent = [
+            one for one in self._last_advertisements.get(router, ()) if now - one[0] < ONE_ANSWER
+        ]
+        self._last_advertisements[router] = [*recent[-MOST_PACKETS_AN_ANSWER:], (now, packet)]
 
     def _answer(
         self,
@@ -398,7 +408,8 @@ class IsatapHost:
             },
             "advertisements": [
                 {"router": str(router), "received": received, "packet": packet.hex()}
-                for router, (received, packet) in self._last_advertisements.items()
+                for router, packets in self._last_advertisements.items()
+                for received, packet in packets
             ],
         }
 

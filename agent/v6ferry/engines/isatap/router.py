@@ -36,6 +36,7 @@ from v6ferry.wire.neighbor_discovery import (
     RouterSolicitation,
     decode,
     encode,
+    encode_advertisements,
 )
 from v6ferry.wire.parser import WireError
 
@@ -208,10 +209,9 @@ class IsatapRouter:
         )
 
     def _advertise(self, endpoint: IPv4Address, known: _KnownHost, now: float) -> None:
-        packet = encode(
-            self._advertisement(now), isatap_link_local(known.solicited), known.link_local
-        )
-        self._outgoing.append(OutgoingPacket(packet, endpoint, known.solicited))
+        source = isatap_link_local(known.solicited)
+        for packet in encode_advertisements(self._advertisement(now), source, known.link_local):
+            self._outgoing.append(OutgoingPacket(packet, endpoint, known.solicited))
         self._advertisements += 1
 
     def _advertisement(self, now: float) -> RouterAdvertisement:

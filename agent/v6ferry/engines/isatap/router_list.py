@@ -164,7 +164,8 @@ class RouterList:
         entry.advertised_at = now
         entry.default_until = now + message.router_lifetime
         entry.preference = message.preference
-        entry.mtu = message.mtu
+        if message.mtu is not None:
+            entry.mtu = message.mtu
         if message.retransmit_timer:
             entry.retransmit = min(max(message.retransmit_timer / 1000, 0.1), RETRANS_TIMER)
         if entry.solicitations:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: ``python -m tests.bench``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.bench import isatap, report
+from tests.bench.comparison import BenchError, Comparison, Result, compare
+from tests.lab import LabError
+
+RESULTS = Path(__file__).resolve().parents[2] / "build" / "bench.json"
+ROUNDS = 5
+
+SUBJECTS: tuple[Callable[[], AbstractContextManager[Sequence[Comparison]]], ...] = (
+    isatap.comparisons,
+)
+"""What is measured: a file each, in which a context manager yields comparisons."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all benchmarks; returns 0, or 1 if something could not be measured."""
+    options = _parser().parse_args(arguments)
+    try:
+        results = list(_results(options.rounds))
+    except (LabError, BenchError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    report.write(results, RESULTS)
+    print(f"\n{report.text(results)}\n\nwritten to {RESULTS}")
+    return 0
+
+
+def _results(rounds: int) -> Iterator[Result]:
+    for subject in SUBJECTS:
+        with subject() as comparisons:
+            for comparison in comparisons:
+                print(f"{comparison.name} ", end="", flush=True)
+                done = []
+                for one in compare(comparison, rounds):
+                    done.append(one)
+                    print(".", end="", flush=True)
+                print()
+                yield Result(comparison, tuple(done))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measures v6ferry against peers, prints a table and writes build/bench.json.",
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, default=ROUNDS, help=f"of each comparison; {ROUNDS} by default"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return number
