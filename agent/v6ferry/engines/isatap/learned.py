@@ -180,7 +180,18 @@ class Learned:
 
 
 def shortest_lifetime(message: RouterAdvertisement) -> float:
-    """The least lifetime of an advertisement that has not ended, in seconds (RFC 5214 8.3.4)."""
+    """The least lifetime of an advertisement that has not ended, in seconds (RFC 5214 8.3.4).
+
+    0 for a farewell, which has nothing that a host could use from now on: the router may be back
+    long before what it left has ended.
+    """
+    usable = [
+        message.router_lifetime,
+        *(prefix.preferred_lifetime for prefix in message.prefixes),
+        *(route.lifetime for route in message.routes),
+    ]
+    if not any(usable):
+        return 0.0
     lifetimes = [
         message.router_lifetime,
         *(prefix.valid_lifetime for prefix in message.prefixes),

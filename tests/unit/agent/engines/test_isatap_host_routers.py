@@ -100,6 +100,18 @@ def test_short_lifetimes_do_not_hurry_below_the_minimum_rfc5214_8_3_4():
     assert host.times(RouterSolicitation) == []
 
 
+def test_router_that_said_goodbye_is_asked_again_after_the_minimum_rfc5214_8_3_4():
+    """RFC 5214 section 8.3.4: it may be back long before the lifetimes it left have ended."""
+    host = Node.host()
+    host.run(1)
+    host.hear(advertisement(PREFIX))
+    goodbye = PrefixInformation(PREFIX, valid_lifetime=7200, preferred_lifetime=0)
+    host.hear(advertisement(goodbye, router_lifetime=0))
+    host.sent.clear()
+    host.run(121)
+    assert len(host.times(RouterSolicitation)) == 1
+
+
 def test_no_solicitation_without_an_ipv4_address():
     host = Node.host()
     host.set_addresses()
