@@ -25,8 +25,10 @@ LAST_RETRY = 60.0
 """Seconds between attempts at what the host has refused: doubled from the first to the last."""
 LONGEST_WITHDRAWAL = 3.0
 """Seconds that an engine may take to say goodbye."""
-SNAPSHOT_INTERVAL = 5.0
-"""Seconds of news that a crash may lose."""
+SNAPSHOT_DELAY = 0.2
+"""Seconds of news that a crash may lose, at least."""
+SNAPSHOT_SHARE = 0.01
+"""Of the time, so much may go into writing snapshots: a router with many hosts has large ones."""
 SHORTEST_WAIT = 0.01
 """Seconds; an engine that always has something due must not starve the others."""
 
@@ -57,6 +59,7 @@ class Runner:
         self._reconciling = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._snapshot_timer: asyncio.TimerHandle | None = None
+        self._snapshot_took = 0.0
 
     @property
     def interface(self) -> str:
@@ -237,11 +240,14 @@ class Runner:
         self._pump()
         if self._snapshot_timer is None:
             loop = asyncio.get_running_loop()
-            self._snapshot_timer = loop.call_later(SNAPSHOT_INTERVAL, self._save_snapshot)
+            delay = max(SNAPSHOT_DELAY, self._snapshot_took / SNAPSHOT_SHARE)
+            self._snapshot_timer = loop.call_later(delay, self._save_snapshot)
 
     def _save_snapshot(self) -> None:
         self._snapshot_timer = None
+        began = clock()
         self._host.snapshots.save(self.resource.label, self._engine.snapshot())
+        self._snapshot_took = clock() - began
 
     def _on_timer(self) -> None:
         self._timer = None

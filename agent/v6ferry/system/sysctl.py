@@ -183,6 +183,9 @@ class SysctlLedger:
             for name, entry in entries.items()
         }
         try:
+            if not entries:
+                self._path.unlink(missing_ok=True)
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, (json.dumps(document, indent=2) + "\n").encode())
         except OSError as error:

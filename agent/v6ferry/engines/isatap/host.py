@@ -352,9 +352,9 @@ class IsatapHost:
             }
             for one in self._addresses(now)
         ]
-        ready = bool(tuple(self._learned.autonomous(now))) and bool(self._endpoints())
+        preferred = any(one.preferred_until > now for one in self._learned.autonomous(now))
         return {
-            "ready": ready,
+            "ready": preferred and bool(self._endpoints()),
             "summary": self._summary(now),
             "interface": self._spec.tunnel.interface,
             "underlay_addresses": [str(endpoint) for endpoint in self._endpoints()],
