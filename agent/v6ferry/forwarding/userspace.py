@@ -43,6 +43,14 @@ _PATH_MTU_LIFETIME = 10.0
 """Seconds after which the kernel is asked again for a path MTU."""
 _SOFT_ERROR_LIFETIME = 5.0
 _REMEMBERED_SOFT_ERRORS = 1024
+_NO_ENDPOINT = frozenset(
+    {
+        DropReason.DESTINATION_NOT_EMBEDDED,
+        DropReason.ENDPOINT_NOT_UNICAST,
+        DropReason.REFUSED_BY_RULE,
+    }
+)
+"""The destination resolves to no link address: its sender is told (RFC 4443 section 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +197,8 @@ class UserspacePlane:
             counters.drop(path.drop)
             if path.drop is DropReason.NO_RULE:
                 self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
+            elif path.drop in _NO_ENDPOINT:
+                self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
             return
         if length > path.mtu:
             counters.drop(DropReason.TOO_BIG)
