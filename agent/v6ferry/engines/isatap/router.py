@@ -46,6 +46,7 @@ FINAL_ADVERTISEMENT_INTERVAL = 0.2
 """Seconds; the final advertisements are unicast, so the 3 s between multicasts do not apply."""
 LARGEST_WITHDRAWN_LIFETIME = 7200
 """Seconds that a withdrawn prefix stays valid at most (hosts grant it no less, RFC 4862)."""
+ROUTER_DISCOVERY = {int(Icmpv6Type.ROUTER_SOLICITATION), int(Icmpv6Type.ROUTER_ADVERTISEMENT)}
 MOST_HOSTS = 65536
 """So many hosts are remembered for advertisements they did not ask for."""
 
@@ -251,8 +252,8 @@ class IsatapRouter:
         routes = [link_local_route()] if addresses else []
         if addresses:
             routes += [Route(prefix, None, ON_LINK_METRIC) for prefix in on_link]
-        # A router that leaves advertising to another daemon leaves it the solicitations too.
-        handed_up = HANDED_UP if spec.advertise else HANDED_UP - {Icmpv6Type.ROUTER_SOLICITATION}
+        # A router that leaves advertising to another daemon leaves it all that one has to hear.
+        handed_up = HANDED_UP if spec.advertise else HANDED_UP - ROUTER_DISCOVERY
         table = tunnel_table(
             spec.tunnel,
             self._facts,
