@@ -58,4 +58,5 @@ def _scalar(value: t.Any) -> str:
         and value.lower() not in _WORDS_WITH_A_MEANING
     ):
         return value
-    return json.dumps(value)
+    # Letters of every language as they are; what no screen shows, escaped.
+    return json.dumps(value, ensure_ascii=not (isinstance(value, str) and value.isprintable()))

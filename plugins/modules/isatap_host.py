@@ -131,18 +131,19 @@ status:
     summary:
       description: One line for people.
       type: str
-      sample: 2 addresses, default route through 10.0.0.1
+      sample: addresses from 2001:db8:0:7::/64, default router 10.0.0.1
     interface:
       description: The tunnel interface.
       type: str
       sample: isatap0
     addresses:
-      description: The IPv6 addresses of the tunnel interface.
+      description: The IPv6 addresses of the tunnel interface, with their lifetimes in seconds.
       type: list
-      elements: str
+      elements: dict
       sample:
-        - fe80::5efe:c0a8:2f63
-        - 2001:db8:0:7:0:5efe:c0a8:2f63
+        - address: 2001:db8:0:7:0:5efe:c0a8:2f63
+          preferred_lifetime: 604800
+          valid_lifetime: 2592000
     routers:
       description: The routers and what is known of them.
       type: list

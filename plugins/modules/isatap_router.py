@@ -229,7 +229,7 @@ status:
     summary:
       description: One line for people.
       type: str
-      sample: advertising 2001:db8:0:7::/64 from 10.0.0.1
+      sample: advertises 2001:db8:0:7::/64 as a default router from 10.0.0.1
     interface:
       description: The tunnel interface.
       type: str
@@ -237,14 +237,20 @@ status:
     addresses:
       description: The IPv6 addresses of the tunnel interface.
       type: list
-      elements: str
+      elements: dict
       sample:
-        - fe80::5efe:a00:1
-        - 2001:db8:0:7:0:5efe:a00:1
-    routers:
-      description: The other routers of the site.
+        - address: 2001:db8:0:7:0:5efe:a00:1
+    hosts:
+      description: How many hosts have asked for an advertisement.
+      type: int
+      sample: 2
+    peer_routers:
+      description: The IPv4 addresses of the site's other routers.
       type: list
-      elements: raw
+      elements: str
+    ending_prefixes:
+      description: Withdrawn prefixes, and for how many seconds they are still advertised.
+      type: dict
     counters:
       description: Packets by what became of them.
       type: dict

@@ -96,7 +96,7 @@ resources:
       type: dict
       sample:
         ready: true
-        summary: 2 addresses, default route through 10.0.0.1
+        summary: addresses from 2001:db8:0:7::/64, default router 10.0.0.1
 """
 
 from ansible.module_utils.basic import AnsibleModule

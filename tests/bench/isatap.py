@@ -89,12 +89,8 @@ def _path(*, transmit_offload: bool = True, tunnel_mtu: str = "static") -> Itera
         for host, other in ((lab["a"], lab["b"]), (lab["b"], lab["a"])):
             host.start_agent()
             # Link-local addresses need no router: nobody has to answer at the other's address.
-            spec = {
-                "link_local": "always",
-                "routers": [str(other.ipv4)],
-                "tunnel_mtu": tunnel_mtu,
-                **({"mtu": 1480} if tunnel_mtu == "dynamic" else {}),
-            }
+            routers = [str(other.ipv4)]
+            spec = {"link_local": "always", "routers": routers, "tunnel_mtu": tunnel_mtu}
             resource = {"kind": "isatap_host", "name": "default", "state": "present", "spec": spec}
             host.write(_RESOURCES, json.dumps([resource]))
             host.v6ferry("apply", _RESOURCES)

@@ -15,6 +15,7 @@ from tests.demo import output
 from tests.demo.playbook import PlaybookError, run_playbook
 from tests.demo.reach import Pair, Reach, Station, measure
 from tests.lab import ISATAP, Lab, LabError, LabHost
+from tests.lab.lab import take_down
 
 PREFIX = IPv6Network("2001:db8:0:7::/64")
 ISATAP_HOSTS = ("a", "b")
@@ -27,6 +28,17 @@ An IPv4-only intranet (CORE routes no IPv6), and beyond it a network that speaks
                       +--- CORE ---- 10.0.0.1 ROUTER ----- 2001:db8:0:c::c  C
   B 131.107.71.209 ---+      |
                              +------ 10.0.1.53 DNS
+"""
+
+_KEPT = "demo"  # the name of the lab that --keep leaves up
+
+_HOW_TO_GO_ON = f"""
+The lab is still up. Enter a host, look around, take it down:
+
+  .venv/bin/python -m tests.lab enter {_KEPT} a
+  .venv/bin/python -m tests.lab enter {_KEPT} router v6ferry show
+  .venv/bin/python -m tests.lab enter {_KEPT} a v6ferry explain 2001:db8:0:c::c
+  .venv/bin/python -m tests.lab down {_KEPT}
 """
 
 
@@ -42,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results = _run(progress, keep=options.keep)
     except (LabError, PlaybookError, DemoError) as error:
-        print(f"demo: {error}")
+        print(f"\ndemo: {error}")
+        if options.keep and _KEPT in Lab.names():
+            print(_HOW_TO_GO_ON)
         return 1
     print(f"\nWho reaches whom over IPv6:\n\n{output.matrix(results)}\n")
     failed = _unexpected(results)
@@ -51,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not failed:
         print(f"All {len(results)} connect as they should, after {progress.total():.0f} s.")
     if options.keep:
-        print(_how_to_go_on("demo"))
+        print(_HOW_TO_GO_ON)
     return 1 if failed else 0
 
 
@@ -65,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(progress: output.Progress, *, keep: bool) -> list[Reach]:
-    name = "demo" if keep else None
-    if keep and name in Lab.names():
-        Lab.attach(name).down()  # of the last demo
+    name = _KEPT if keep else None
+    if keep:
+        take_down(_KEPT)  # what the last demo has left
     with contextlib.ExitStack() as stack:
         with progress.stage("build the intranet out of network namespaces") as remarks:
             lab = stack.enter_context(Lab(ISATAP, name, keep=keep))
@@ -133,14 +147,3 @@ def _unexpected(results: Sequence[Reach]) -> list[str]:
         elif not one.is_direct():
             problems.append(f"{names}: should go from host to host: {sorted(one.way)}")
     return problems
-
-
-def _how_to_go_on(name: str) -> str:
-    return f"""
-The lab is still up. Enter a host, look around, take it down:
-
-  .venv/bin/python -m tests.lab enter {name} a
-  .venv/bin/python -m tests.lab enter {name} router v6ferry show
-  .venv/bin/python -m tests.lab enter {name} a v6ferry explain 2001:db8:0:c::c
-  .venv/bin/python -m tests.lab down {name}
-"""

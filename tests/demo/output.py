@@ -23,12 +23,15 @@ class Progress:
     @contextmanager
     def stage(self, what: str) -> Iterator[list[str]]:
         """Print ``what`` now and the time at the end; the block may append what is worth saying."""
-        on_terminal = sys.stdout.isatty()
-        if on_terminal:
+        if sys.stdout.isatty():
             print(f"  ...    {what}", end="\r", flush=True)
         began = time.monotonic()
         remarks: list[str] = []
-        yield remarks
+        try:
+            yield remarks
+        except BaseException:
+            print(f" failed  {what}", flush=True)
+            raise
         remark = f": {', '.join(remarks)}" if remarks else ""
         print(f"{time.monotonic() - began:5.1f} s  {what}{remark}", flush=True)
 
@@ -41,7 +44,7 @@ def matrix(results: Sequence[Reach]) -> str:
     """The results as a table."""
     rows = [("from", "to", "at", "way", "round trip", "TCP")]
     rows += [_row(one) for one in results]
-    return table(rows)
+    return table(rows, right=(4, 5))
 
 
 def _row(one: Reach) -> tuple[str, ...]:

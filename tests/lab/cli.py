@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from tests.lab.errors import LabError
@@ -106,9 +107,13 @@ def _list(options: argparse.Namespace) -> int:
 
 def _enter(options: argparse.Namespace) -> NoReturn:
     host = Lab.attach(options.name)[options.host]
-    command = host.command(options.command or [os.environ.get("SHELL", "/bin/sh")])
+    # nsenter leaves its caller's directory for the root, and a shell should find v6ferry at once.
+    shell = options.command or [os.environ.get("SHELL", "/bin/sh")]
+    command = host.command(["env", f"--chdir={Path.cwd()}", *shell])
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    os.execvpe(command[0], command, environment)
 
 
 def _inventory(options: argparse.Namespace) -> int:
