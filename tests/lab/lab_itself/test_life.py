@@ -110,7 +110,7 @@ def test_a_lab_is_up_in_a_few_seconds_and_leaves_nothing_behind(topology, name):
 
 def test_a_lab_goes_down_with_its_block_also_when_that_fails(name):
     with pytest.raises(ZeroDivisionError), Lab(ISATAP, name):
-        _ = 1 // 0
+        _infinity = 1 // 0
     assert traces(name) == []
 
 
@@ -139,7 +139,7 @@ def test_a_lab_whose_maker_was_killed_can_be_built_again_at_once(name):
 
 
 def test_a_lab_can_be_built_again_and_again(name):
-    for _ in range(3):
+    for _turn in range(3):
         with Lab(ISATAP, name) as lab:
             lab["a"].run(["ping", "-c", "1", "-W", "1", "10.0.0.1"])
 

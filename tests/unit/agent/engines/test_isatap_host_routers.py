@@ -75,7 +75,7 @@ def test_solicitation_is_unicast_to_the_router_rfc5214_8_3_1():
     """RFC 5214 section 8.3.1: to each router of the list, with an ISATAP link-local source."""
     host = Node.host(routers=[str(ROUTER), str(ROUTER2)])
     host.run(1.0)
-    assert {endpoint for _, endpoint, _ in host.sent} == {ROUTER, ROUTER2}
+    assert {endpoint for _time, endpoint, _message in host.sent} == {ROUTER, ROUTER2}
 
 
 def test_answered_solicitation_is_not_repeated_before_half_the_lifetime_rfc5214_8_3_4():
@@ -318,7 +318,7 @@ def test_neighbor_solicitation_for_our_address_is_answered_rfc4861_7_2_4():
     host.hear(advertisement(PREFIX))
     host.sent.clear()
     host.hear(NeighborSolicitation(IPv6Address(ADDRESS_A)), HOST_B)
-    ((_, endpoint, answer),) = host.sent
+    ((_time, endpoint, answer),) = host.sent
     assert endpoint == HOST_B
     assert answer == NeighborAdvertisement(IPv6Address(ADDRESS_A), False, True, True)
     host.sent.clear()

@@ -34,7 +34,7 @@ def link():
 
 
 def test_two_seconds_after_the_start_everybody_has_addresses(link):
-    _, router, a, b = link
+    _underlay, router, a, b = link
     assert a.status["ready"]
     assert b.status["ready"]
     assert router.status["hosts"] == 2
@@ -50,7 +50,7 @@ def test_hosts_reach_each_other_without_the_router_rfc5214_7_2(link):
 
 
 def test_native_hosts_are_reached_through_the_router(link):
-    underlay, router, a, _ = link
+    underlay, router, a, _b = link
     assert underlay.send(a, A, NATIVE) is router
     assert underlay.send(router, NATIVE, A) is a
 
@@ -65,7 +65,7 @@ def test_spoofed_sources_get_nowhere_rfc5214_7_3(link):
 
 def test_router_that_was_removed_is_let_go_rfc4861_6_2_5(link):
     """RFC 4861 section 6.2.5 and RFC 4862 section 5.5.4."""
-    underlay, router, a, _ = link
+    underlay, router, a, _b = link
     router.engine.begin_withdrawal(router.now)
     router.settle()
     underlay.run(3)
@@ -77,7 +77,7 @@ def test_router_that_was_removed_is_let_go_rfc4861_6_2_5(link):
 
 
 def test_lifetimes_never_lapse_while_the_router_lives(link):
-    underlay, _, a, _ = link
+    underlay, _router, a, _b = link
 
     def look():
         assert a.gateways["::/0"] == LINK_LOCAL

@@ -32,7 +32,7 @@ ADDRESS = "2001:db8:0:7:0:5efe:a00:1"
 def answers(router, to=None):
     return [
         message
-        for _, endpoint, message in router.sent
+        for _time, endpoint, message in router.sent
         if isinstance(message, RouterAdvertisement) and to in (None, endpoint)
     ]
 
@@ -63,7 +63,7 @@ def test_solicitation_is_answered_at_once_and_unicast_rfc5214_8_3_1():
     router.run(10000)
     assert router.sent == []
     assert len(solicited(router, HOST_A)) == 1
-    ((time, endpoint, _),) = router.sent
+    ((time, endpoint, _message),) = router.sent
     assert (time, endpoint) == (router.now, HOST_A)
 
 
@@ -143,7 +143,7 @@ def test_neighbor_solicitation_is_answered_as_a_router_rfc4861_7_2_4():
     """RFC 4861 section 7.2.4: this is how hosts notice that the router lives."""
     router = Node.router()
     router.hear(NeighborSolicitation(isatap_link_local(ROUTER)), HOST_A)
-    ((_, endpoint, answer),) = router.sent
+    ((_time, endpoint, answer),) = router.sent
     assert endpoint == HOST_A
     assert (answer.router, answer.solicited, answer.target) == (
         True,
@@ -158,7 +158,7 @@ def test_changed_specification_is_told_to_all_hosts_at_once():
     router.sent.clear()
     router.engine.update_spec(router_spec(PREFIX, preference="high"), router.now)
     router.settle()
-    assert {endpoint for _, endpoint, _ in router.sent} == {HOST_A, HOST_B}
+    assert {endpoint for _time, endpoint, _message in router.sent} == {HOST_A, HOST_B}
     assert all(message.preference is RouterPreference.HIGH for message in answers(router))
 
 
