@@ -7,21 +7,12 @@ which.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from ipaddress import IPv6Address
 
-from tests.interop import transfer
 from tests.interop.guest import Guest
-from tests.lab import LabError, LabHost
-
-_MEGABYTE = 1_000_000
-
-Checksum = Callable[[float], str]
-"""Waits up to that many seconds for a transfer's end; returns the SHA-256 of what passed here."""
+from tests.lab import LabError, LabHost, bulk
+from tests.lab.bulk import MEGABYTE, Checksum
 
 
 class Station(ABC):
@@ -76,7 +67,7 @@ class GuestStation(Station):
     def send(self, address: IPv6Address, port: int, megabytes: int) -> Checksum:
         job = self.guest.start(
             "cd /run && trap 'rm -f payload' EXIT"
-            f" && dd if=/dev/urandom of=payload bs={_MEGABYTE} count={megabytes} iflag=fullblock"
+            f" && dd if=/dev/urandom of=payload bs={MEGABYTE} count={megabytes} iflag=fullblock"
             f" 2>/dev/null && sha256sum payload && nc.openbsd -N {address} {port} <payload"
         )
         return lambda seconds: job.wait(seconds).output.split()[0]
@@ -94,30 +85,7 @@ class LabStation(Station):
         return done.returncode, done.stdout + done.stderr
 
     def receive(self, port: int) -> Checksum:
-        process = self._transfer("receive", str(port))
-        assert process.stdout is not None
-        process.stdout.readline()
-        return lambda seconds: self._checksum(process, seconds)
+        return bulk.receive(self.host, port)
 
     def send(self, address: IPv6Address, port: int, megabytes: int) -> Checksum:
-        process = self._transfer("send", str(address), str(port), str(megabytes * _MEGABYTE))
-        return lambda seconds: self._checksum(process, seconds)
-
-    def _transfer(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return self.host.popen(
-            [sys.executable, transfer.__file__, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def _checksum(self, process: subprocess.Popen[bytes], seconds: float) -> str:
-        try:
-            output, errors = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise LabError(f"{self.label}: TCP not done after {seconds} s") from None
-        if process.returncode:
-            raise LabError(f"{self.label}: TCP broke: {errors.decode(errors='replace')}")
-        return str(json.loads(output.splitlines()[-1])["sha256"])
+        return bulk.send(self.host, str(address), port, megabytes)
