@@ -14,13 +14,11 @@ from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
-from v6ferry.forwarding.icmp_errors import (
-    IPV4_HEADER_LENGTH,
-    MINIMUM_IPV6_MTU,
-    tunnel_path_mtu,
-)
+from v6ferry.forwarding.icmp_errors import tunnel_path_mtu
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.system.netlink import Ipv6Route
+from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
+from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _WHY = {
     DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
@@ -104,7 +102,7 @@ async def _through_tunnel(
         "uplink": underlay.interface,
         "uplink_mtu": underlay.mtu,
         "plane": host.plane.name,
-        "dont_fragment": dynamic and underlay.mtu > MINIMUM_IPV6_MTU + IPV4_HEADER_LENGTH,
+        "dont_fragment": dynamic and underlay.mtu > IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH,
     }
     trail.step(
         f"the {host.plane.name} plane puts it into IPv4 (protocol 41) from {outer_source} to"

@@ -62,9 +62,9 @@ class Counters:
         self.drops: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()
 
-    def drop(self, reason: DropReason) -> None:
-        """Count a packet that goes no further."""
-        self.drops[reason.value] += 1
+    def drop(self, reason: DropReason, packets: int = 1) -> None:
+        """Count packets that go no further."""
+        self.drops[reason.value] += packets
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, drops and rules sorted by name."""

@@ -10,11 +10,9 @@ from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.wire.icmpv4 import Icmpv4Error
 from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, may_answer_with_error
-from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
+from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU
 from v6ferry.wire.parser import WireError
-
-MINIMUM_IPV6_MTU = 1280
-IPV4_HEADER_LENGTH = 20
 
 _NO_ROUTE = 0
 _ADDRESS_UNREACHABLE = 3
@@ -24,7 +22,7 @@ _FRAGMENTATION_NEEDED = (3, 4)
 
 def tunnel_path_mtu(ipv4_path_mtu: int) -> int:
     """The largest inner packet in bytes for a path, never below IPv6's minimum (section 3.2.2)."""
-    return max(ipv4_path_mtu - IPV4_HEADER_LENGTH, MINIMUM_IPV6_MTU)
+    return max(ipv4_path_mtu - IPV4_HEADER_LENGTH, IPV6_MINIMUM_MTU)
 
 
 def packet_too_big(table: TunnelTable, packet: bytes, mtu: int) -> bytes | None:

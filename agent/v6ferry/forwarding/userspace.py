@@ -9,7 +9,6 @@ below only execute them.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
@@ -20,15 +19,16 @@ from v6ferry.forwarding import icmp_errors
 from v6ferry.forwarding.counters import Counters, DropReason
 from v6ferry.forwarding.decide import (
     Accept,
-    Encapsulate,
     decide_decapsulation,
-    decide_encapsulation,
 )
-from v6ferry.forwarding.ecn import DECAPSULATED, DROP, encapsulated
+from v6ferry.forwarding.delivery import Delivery
+from v6ferry.forwarding.ecn import DECAPSULATED, DROP
+from v6ferry.forwarding.path import Path, find_path
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.system.sockets import Ancillary, Underlay, ancillary, path_mtu
+from v6ferry.system.sockets import Underlay, ancillary, path_mtu
 from v6ferry.system.tun import Tun
 from v6ferry.wire.icmpv4 import Icmpv4Error
+from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.parser import WireError
@@ -36,11 +36,7 @@ from v6ferry.wire.parser import WireError
 PACKETS_A_WAKEUP = 64
 """Read so many packets before other work gets its turn."""
 
-_LARGEST_PACKET = 65535
 _REMEMBERED_FLOWS = 65536
-_DONT_FRAGMENT_ABOVE = icmp_errors.MINIMUM_IPV6_MTU + icmp_errors.IPV4_HEADER_LENGTH
-_PATH_MTU_LIFETIME = 10.0
-"""Seconds after which the kernel is asked again for a path MTU."""
 _SOFT_ERROR_LIFETIME = 5.0
 _REMEMBERED_SOFT_ERRORS = 1024
 _NO_ENDPOINT = frozenset(
@@ -62,21 +58,6 @@ class ReceivedControl:
     outer_destination: IPv4Address
 
 
-@dataclass(slots=True)
-class _Path:
-    """What is remembered of one inner source and destination on the way out."""
-
-    drop: DropReason | None = None
-    rule: str | None = None
-    endpoint: IPv4Address | None = None
-    source: IPv4Address | None = None
-    address: tuple[str, int] = ("", 0)
-    mtu: int = 0
-    dont_fragment: bool = False
-    expires: float = 0.0
-    ancillary: dict[int, Ancillary] | None = None
-
-
 class _Tunnel:
     """A TUN device, its table and its counters."""
 
@@ -85,7 +66,7 @@ class _Tunnel:
         self.table = table
         self.control = control
         self.counters = Counters()
-        self.paths: dict[bytes, _Path] = {}
+        self.paths: dict[bytes, Path] = {}
         self.soft_errors: dict[IPv4Address, float] = {}
 
 
@@ -108,17 +89,18 @@ class UserspacePlane:
         self._clock = clock
         self._tunnels: dict[str, _Tunnel] = {}
         self._accepted: dict[bytes, tuple[_Tunnel, Accept]] = {}
-        self._buffer = bytearray(_LARGEST_PACKET)
+        self._buffer = bytearray(IPV4_MAXIMUM_LENGTH)
         self._view = memoryview(self._buffer)
+        self._delivery = Delivery()
         self._limiter = icmp_errors.ErrorLimiter()
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
-        loop.add_reader(underlay.fragmenting, self._receive)
+        loop.add_reader(underlay.protocol41, self._receive)
         loop.add_reader(underlay.icmp, self._receive_icmp)
 
     def close(self) -> None:
         """Stop; TUN devices and sockets stay open, they belong to the caller."""
-        self._loop.remove_reader(self._underlay.fragmenting)
+        self._loop.remove_reader(self._underlay.protocol41)
         self._loop.remove_reader(self._underlay.icmp)
         for interface in list(self._tunnels):
             self.remove(interface)
@@ -157,8 +139,8 @@ class UserspacePlane:
         tunnel = self._tunnels[interface]
         encapsulation = tunnel.table.encapsulation
         try:
-            self._underlay.fragmenting.sendmsg(
-                (packet,), ancillary(source, encapsulation.ttl, 0), 0, (str(endpoint), 0)
+            self._underlay.send(
+                packet, ancillary(source, encapsulation.ttl, 0), (str(endpoint), 0), False
             )
         except OSError:
             tunnel.counters.drop(DropReason.SEND_REFUSED)
@@ -169,17 +151,17 @@ class UserspacePlane:
     # From the TUN device to the underlay
 
     def _transmit(self, tunnel: _Tunnel) -> None:
-        read, descriptor = os.read, tunnel.tun.descriptor
+        read = tunnel.tun.read
         for _turn in range(PACKETS_A_WAKEUP):
             try:
-                packet = read(descriptor, _LARGEST_PACKET)
+                packet = read()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno not in (errno.EBADFD, errno.EIO, errno.EBADF):
                     raise
                 # The device was removed behind our back; the reconciler will make it again.
-                self._loop.remove_reader(descriptor)
+                self._loop.remove_reader(tunnel.tun.descriptor)
                 return
             self._transmit_packet(tunnel, packet)
 
@@ -207,14 +189,9 @@ class UserspacePlane:
         if tunnel.soft_errors:
             self._answer_soft_error(tunnel, path, packet)
         traffic_class = (packet[0] & 0x0F) << 4 | packet[1] >> 4
-        assert path.ancillary is not None
-        messages = path.ancillary.get(traffic_class)
-        if messages is None:
-            messages = path.ancillary[traffic_class] = self._ancillary(tunnel, path, traffic_class)
-        underlay = self._underlay
-        sender = underlay.dont_fragment if path.dont_fragment else underlay.fragmenting
+        messages = path.messages(traffic_class)
         try:
-            sender.sendmsg((packet,), messages, 0, path.address)
+            self._underlay.send(packet, messages, path.address, path.dont_fragment)
         except OSError as error:
             self._send_failed(tunnel, flow, packet, error)
             return
@@ -223,38 +200,13 @@ class UserspacePlane:
         if path.rule is not None:
             counters.rules[path.rule] += 1
 
-    def _remember(self, tunnel: _Tunnel, flow: bytes) -> _Path:
+    def _remember(self, tunnel: _Tunnel, flow: bytes) -> Path:
         """Decide for a pair of addresses and remember it."""
         if len(tunnel.paths) >= _REMEMBERED_FLOWS:
             tunnel.paths.clear()
-        table = tunnel.table
-        decision = decide_encapsulation(table, IPv6Address(flow[:16]), IPv6Address(flow[16:]))
-        expires = self._clock() + _PATH_MTU_LIFETIME
-        if isinstance(decision, Encapsulate):
-            path = _Path(
-                rule=decision.rule,
-                endpoint=decision.endpoint,
-                source=decision.source,
-                address=(str(decision.endpoint), 0),
-                mtu=_LARGEST_PACKET,
-                expires=expires,
-                ancillary={},
-            )
-            if table.encapsulation.dynamic_mtu:
-                underlay_mtu = path_mtu(decision.endpoint, decision.source)
-                if underlay_mtu is not None:
-                    path.mtu = icmp_errors.tunnel_path_mtu(underlay_mtu)
-                    path.dont_fragment = underlay_mtu > _DONT_FRAGMENT_ABOVE
-        else:
-            path = _Path(drop=decision.reason, rule=decision.rule, expires=expires)
-        tunnel.paths[flow] = path
+        source, destination = IPv6Address(flow[:16]), IPv6Address(flow[16:])
+        path = tunnel.paths[flow] = find_path(tunnel.table, source, destination, self._clock())
         return path
-
-    def _ancillary(self, tunnel: _Tunnel, path: _Path, traffic_class: int) -> Ancillary:
-        encapsulation = tunnel.table.encapsulation
-        dscp = traffic_class >> 2 if encapsulation.dscp is None else encapsulation.dscp
-        tos = dscp << 2 | encapsulated(traffic_class & 3)
-        return ancillary(path.source, encapsulation.ttl, tos)
 
     def _send_failed(self, tunnel: _Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:
         # Whatever was remembered may be why: decide again with the next packet.
@@ -273,13 +225,13 @@ class UserspacePlane:
         if reply is None or not self._limiter.allows(self._clock()):
             return
         try:
-            os.write(tunnel.tun.descriptor, reply)
+            tunnel.tun.write(reply)
         except OSError:
             tunnel.counters.drop(DropReason.TUNNEL_DOWN)
             return
         tunnel.counters.icmp_errors_out += 1
 
-    def _answer_soft_error(self, tunnel: _Tunnel, path: _Path, packet: bytes) -> None:
+    def _answer_soft_error(self, tunnel: _Tunnel, path: Path, packet: bytes) -> None:
         """Report what an ICMPv4 error with too short a quotation could not (section 3.4)."""
         if path.endpoint is None:
             return
@@ -290,33 +242,35 @@ class UserspacePlane:
     # From the underlay to the TUN device
 
     def _receive(self) -> None:
-        receive_into, buffer = self._underlay.fragmenting.recv_into, self._buffer
+        receive_into, buffer = self._underlay.protocol41.recv_into, self._buffer
         for _turn in range(PACKETS_A_WAKEUP):
             try:
                 length = receive_into(buffer)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # A queued error of an earlier send; the ICMP socket tells what it was.
                 continue
             self._receive_packet(length)
+        self._delivery.flush()
 
     def _receive_packet(self, length: int) -> None:
         """Check and deliver the outer packet in the first ``length`` bytes of the buffer."""
-        buffer, view = self._buffer, self._view
-        start = (buffer[0] & 0x0F) * 4
-        if length < start + IPV6_HEADER_LENGTH:
+        data = bytes(self._view[:length])
+        packet = data[(data[0] & 0x0F) * 4 :]
+        if len(packet) < IPV6_HEADER_LENGTH:
             self.unclaimed.drop(DropReason.INNER_TRUNCATED)
             return
-        inner = view[start:length]
-        if inner[0] >> 4 != 6:
+        if packet[0] >> 4 != 6:
             self.unclaimed.drop(DropReason.INNER_NOT_IPV6)
             return
-        end = IPV6_HEADER_LENGTH + (inner[4] << 8 | inner[5])
-        if end > len(inner):
-            self.unclaimed.drop(DropReason.INNER_TRUNCATED)
-            return
-        flow = bytes(view[12:20]) + bytes(inner[8:40])
+        end = IPV6_HEADER_LENGTH + (packet[4] << 8 | packet[5])
+        if end != len(packet):
+            if end > len(packet):
+                self.unclaimed.drop(DropReason.INNER_TRUNCATED)
+                return
+            packet = packet[:end]
+        flow = data[12:20] + packet[8:40]
         remembered = self._accepted.get(flow)
         if remembered is None:
             remembered = self._choose_tunnel(flow)
@@ -324,34 +278,27 @@ class UserspacePlane:
                 return
         tunnel, accept = remembered
         counters = tunnel.counters
-        traffic_class = (inner[0] & 0x0F) << 4 | inner[1] >> 4
-        ecn = DECAPSULATED[traffic_class & 3][buffer[1] & 3]
-        if ecn == DROP:
-            counters.drop(DropReason.ECN)
-            return
-        if ecn != traffic_class & 3:
-            inner[1] = inner[1] & 0xCF | ecn << 4
-        packet = inner[:end]
-        if inner[6] == socket.IPPROTO_ICMPV6:
+        ecn = packet[1] >> 4 & 3
+        combined = DECAPSULATED[ecn][data[1] & 3]
+        if combined != ecn:
+            if combined == DROP:
+                counters.drop(DropReason.ECN)
+                return
+            packet = b"".join((packet[:1], bytes((packet[1] & 0xCF | combined << 4,)), packet[2:]))
+        if packet[6] == socket.IPPROTO_ICMPV6:
             kind = neighbor_discovery_type(packet)
             if kind is not None and kind in tunnel.table.handed_up:
                 counters.packets_in += 1
                 counters.bytes_in += end
+                self._delivery.flush()
                 tunnel.control(
-                    ReceivedControl(bytes(packet), IPv4Address(flow[0:4]), IPv4Address(flow[4:8]))
+                    ReceivedControl(packet, IPv4Address(flow[0:4]), IPv4Address(flow[4:8]))
                 )
                 return
         if accept.control_only:
             counters.drop(DropReason.INNER_DESTINATION)
             return
-        try:
-            os.write(tunnel.tun.descriptor, packet)
-        except OSError:
-            counters.drop(DropReason.TUNNEL_DOWN)
-            return
-        counters.packets_in += 1
-        counters.bytes_in += end
-        counters.rules[accept.rule] += 1
+        self._delivery.add(tunnel.tun, counters, accept, packet)
 
     def _choose_tunnel(self, flow: bytes) -> tuple[_Tunnel, Accept] | None:
         """The first tunnel whose table accepts the packet; a refusal is counted and forgotten.
@@ -384,7 +331,7 @@ class UserspacePlane:
     def _receive_icmp(self) -> None:
         for _turn in range(PACKETS_A_WAKEUP):
             try:
-                data = self._underlay.icmp.recv(_LARGEST_PACKET)
+                data = self._underlay.icmp.recv(IPV4_MAXIMUM_LENGTH)
             except BlockingIOError:
                 return
             except OSError:

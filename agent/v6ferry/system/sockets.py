@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
@@ -35,23 +34,18 @@ class Underlay:
     """The sockets that carry IPv6 packets over IPv4.
 
     The kernel writes the outer header, so it also fragments where DF is clear and asks its own
-    routing for every packet. Two sockets differ in nothing but DF.
+    routing for every packet.
 
     Raises:
         SystemFault: the process may not open raw sockets.
     """
 
     def __init__(self) -> None:
-        self.fragmenting = _raw_socket(PROTOCOL_IPV6)
-        """Sends with DF clear and receives every protocol 41 packet of the host."""
-        self.fragmenting.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
-        _enlarge(self.fragmenting)
-        self.dont_fragment = _raw_socket(PROTOCOL_IPV6)
-        """Sends with DF set, whatever path MTU the kernel remembers."""
-        self.dont_fragment.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
-        self.dont_fragment.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
-        _refuse_everything(self.dont_fragment)
-        _enlarge(self.dont_fragment, receive=False)
+        self.protocol41 = _raw_socket(PROTOCOL_IPV6)
+        """Receives every protocol 41 packet of the host; sends through ``send``."""
+        self._dont_fragment = False
+        self.protocol41.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+        _enlarge(self.protocol41)
         self.icmp = _raw_socket(socket.IPPROTO_ICMP)
         """Receives ICMP errors, nothing else."""
         wanted = (
@@ -61,10 +55,31 @@ class Underlay:
         )
         self.icmp.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~wanted & 0xFFFFFFFF))
 
+    def send(
+        self, packet: bytes, messages: Ancillary, address: tuple[str, int], dont_fragment: bool
+    ) -> None:
+        """Send one IPv6 packet, with DF as told, whatever path MTU the kernel remembers.
+
+        Args:
+            packet: what follows the outer header.
+            messages: from ``ancillary``.
+            address: the endpoint, and 0.
+            dont_fragment: DF of the outer header.
+
+        Raises:
+            OSError: the kernel refuses the packet; EMSGSIZE for one that DF keeps from the link.
+        """
+        if dont_fragment is not self._dont_fragment:
+            # One socket, not one for each: the kernel gives every socket a copy of what arrives.
+            mode = _IP_PMTUDISC_PROBE if dont_fragment else _IP_PMTUDISC_DONT
+            self.protocol41.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
+            self._dont_fragment = dont_fragment
+        self.protocol41.sendmsg((packet,), messages, 0, address)
+
     def close(self) -> None:
         """Close the sockets."""
-        for one in (self.fragmenting, self.dont_fragment, self.icmp):
-            one.close()
+        self.protocol41.close()
+        self.icmp.close()
 
 
 def ancillary(source: IPv4Address | None, ttl: int, tos: int) -> Ancillary:
@@ -105,26 +120,14 @@ def _raw_socket(protocol: int) -> socket.socket:
     return raw
 
 
-def _enlarge(raw: socket.socket, receive: bool = True) -> None:
+def _enlarge(raw: socket.socket) -> None:
     """Ask for room for bursts, beyond the system's limit where the process may."""
     so_sndbufforce, so_rcvbufforce = 32, 33
-    options = [(so_sndbufforce, socket.SO_SNDBUF)]
-    if receive:
-        options.append((so_rcvbufforce, socket.SO_RCVBUF))
-    for forced, plain in options:
+    for forced, plain in (
+        (so_sndbufforce, socket.SO_SNDBUF),
+        (so_rcvbufforce, socket.SO_RCVBUF),
+    ):
         try:
             raw.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
         except PermissionError:
             raw.setsockopt(socket.SOL_SOCKET, plain, _BUFFER_BYTES)
-
-
-def _refuse_everything(raw: socket.socket) -> None:
-    """Attach a classic BPF filter that takes no packet, so that a socket only sends."""
-    so_attach_filter = 26
-    bpf_ret_k = 0x06
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", bpf_ret_k, 0, 0, 0))
-    raw.setsockopt(
-        socket.SOL_SOCKET,
-        so_attach_filter,
-        struct.pack("@HP", 1, ctypes.addressof(program)),
-    )

@@ -2,7 +2,9 @@
 """TUN devices: the tunnel interfaces' other end (Linux Documentation/networking/tuntap.rst).
 
 A device is made persistent, so its addresses and routes outlive this process; opening it again
-attaches to it as it is.
+attaches to it as it is. The kernel wants no offload from us, so what it hands over is packets;
+it takes large ones, to be split where they are forwarded (struct virtio_net_hdr, Virtual I/O
+Device 1.2 section 5.1.6).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from v6ferry.system.errors import NET_ADMIN_ADVICE, SystemFault, refused
 
@@ -26,14 +29,50 @@ TUNSETPERSIST = 0x400454CB
 TUNSETOFFLOAD = 0x400454D0
 IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+
+# linux/virtio_net.h: flags, type of segmentation, lengths of headers and of a segment's data, where
+# what the checksum covers begins, and where from there the checksum is.
+_OFFLOAD = struct.Struct("=BBHHHH")
+_NEEDS_CHECKSUM = 1
+_SEGMENTS_OF_TCP_OVER_IPV6 = 4
+_IPV6_HEADER_LENGTH = 40
+_NO_OFFLOAD = bytes(_OFFLOAD.size)
+_LARGEST_READ = _OFFLOAD.size + 65535
 
 _IFREQ = struct.Struct("16sH22x")  # struct ifreq: name, flags
 _LONGEST_NAME = 15  # IFNAMSIZ - 1
 
 
+class Offload(NamedTuple):
+    """What the kernel has to do with an IPv6 packet that it is given.
+
+    It adds what the checksum covers to the checksum, which is that of the pseudo-header; and where
+    it sends the packet, it splits it into segments.
+    """
+
+    checksum_offset: int
+    """Octets from the end of the IPv6 header."""
+    header_length: int = 0
+    """Octets of the IPv6 and TCP headers, if the packet consists of TCP segments."""
+    segment_size: int = 0
+    """Octets of data in each of them but the last."""
+
+    def header(self) -> bytes:
+        """Return the struct virtio_net_hdr."""
+        return _OFFLOAD.pack(
+            _NEEDS_CHECKSUM,
+            _SEGMENTS_OF_TCP_OVER_IPV6 if self.segment_size else 0,
+            self.header_length,
+            self.segment_size,
+            _IPV6_HEADER_LENGTH,
+            self.checksum_offset,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Tun:
-    """An attached TUN device: one ``os.read``/``os.write`` on the descriptor is one IPv6 packet."""
+    """An attached TUN device, which gives and takes IPv6 packets."""
 
     name: str
     index: int
@@ -50,6 +89,28 @@ class Tun:
             return socket.if_nametoindex(self.name) == self.index
         except OSError:
             return False
+
+    def read(self) -> bytes:
+        """Return the next packet that the kernel sends through the device.
+
+        Raises:
+            BlockingIOError: There is none.
+            OSError: The device is gone.
+        """
+        return os.read(self.descriptor, _LARGEST_READ)[_OFFLOAD.size :]
+
+    def write(self, *pieces: bytes, offload: Offload | None = None) -> None:
+        """Have the kernel receive a packet from the device.
+
+        Args:
+            pieces: The packet, whole or in pieces.
+            offload: What the kernel is to do with it first.
+
+        Raises:
+            OSError: The device is down or gone.
+        """
+        header = _NO_OFFLOAD if offload is None else offload.header()
+        os.writev(self.descriptor, (header, *pieces))
 
     def close(self) -> None:
         """Detach; the device stays, with its addresses and routes."""
@@ -110,7 +171,7 @@ def remove_tun(name: str, *, clone_device: Path = CLONE_DEVICE) -> bool:
 
 def _attach(name: str, clone_device: Path) -> int:
     """Return a descriptor attached to the device ``name``."""
-    request = _IFREQ.pack(_encoded_name(name), IFF_TUN | IFF_NO_PI)
+    request = _IFREQ.pack(_encoded_name(name), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
     try:
         descriptor = os.open(clone_device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 from v6ferry.wire.checksum import internet_checksum
 from v6ferry.wire.parser import WireError
 
-IPV4_MINIMUM_HEADER_LENGTH = 20
+IPV4_HEADER_LENGTH = 20
+"""Without options."""
 IPV4_MAXIMUM_LENGTH = 65535
 PROTOCOL_ICMP = 1
 PROTOCOL_UDP = 17
@@ -60,7 +61,7 @@ class Ipv4Header:
     @property
     def header_length(self) -> int:
         """Bytes of the header with its options, 20 to 60."""
-        return IPV4_MINIMUM_HEADER_LENGTH + len(self.options)
+        return IPV4_HEADER_LENGTH + len(self.options)
 
     @property
     def is_fragment(self) -> bool:
@@ -79,7 +80,7 @@ class Ipv4Header:
         Raises:
             WireError: this is no IPv4 header, its checksum is wrong, or the packet is truncated.
         """
-        if len(data) < IPV4_MINIMUM_HEADER_LENGTH:
+        if len(data) < IPV4_HEADER_LENGTH:
             raise WireError("ipv4_header", f"needs 20 bytes, the packet has {len(data)}")
         (
             version_and_length,
@@ -96,7 +97,7 @@ class Ipv4Header:
         if version_and_length >> 4 != 4:
             raise WireError("version", f"is {version_and_length >> 4}, not 4")
         header_length = (version_and_length & 0x0F) * 4
-        if not IPV4_MINIMUM_HEADER_LENGTH <= header_length <= len(data):
+        if not IPV4_HEADER_LENGTH <= header_length <= len(data):
             raise WireError(
                 "header_length", f"is {header_length} bytes, allowed are 20 to {len(data)}"
             )
@@ -123,7 +124,7 @@ class Ipv4Header:
             more_fragments=bool(flags_and_offset & _MORE_FRAGMENTS),
             fragment_offset=flags_and_offset & _FRAGMENT_OFFSET,
             total_length=total_length,
-            options=bytes(data[IPV4_MINIMUM_HEADER_LENGTH:header_length]),
+            options=bytes(data[IPV4_HEADER_LENGTH:header_length]),
         )
 
     def build(self, payload_length: int) -> bytes:

@@ -17,6 +17,7 @@ from v6ferry.engines.specification import (
     ipv6_network,
 )
 from v6ferry.system.state import UnderlayAddress
+from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 from v6ferry.wire.neighbor_discovery import (
     INFINITE_LIFETIME,
     PrefixInformation,
@@ -24,7 +25,6 @@ from v6ferry.wire.neighbor_discovery import (
     RouterPreference,
 )
 
-MINIMUM_MTU = 1280
 _MAXIMUM_MTU = 65515
 _LARGEST_LIFETIME = INFINITE_LIFETIME
 _PREFERENCES = ("low", "medium", "high")
@@ -51,7 +51,7 @@ class TunnelOptions:
             underlay_interfaces=options.texts("underlay_interfaces", (), interface_name),
             underlay_addresses=options.texts("underlay_addresses", (), ipv4_network),
             dynamic_mtu=options.choice("tunnel_mtu", "static", ("static", "dynamic")) == "dynamic",
-            mtu=options.optional_integer("mtu", MINIMUM_MTU, _MAXIMUM_MTU),
+            mtu=options.optional_integer("mtu", IPV6_MINIMUM_MTU, _MAXIMUM_MTU),
             ttl=options.integer("ttl", 64, 1, 255),
             dscp=options.text("dscp", "0", _dscp),
         )
@@ -154,7 +154,9 @@ class IsatapRouterSpec:
             default_route=options.boolean("default_route", True),
             router_lifetime=options.integer("router_lifetime", 1800, 0, 9000),
             preference=_preference(options),
-            advertised_mtu=options.optional_integer("advertised_mtu", MINIMUM_MTU, _MAXIMUM_MTU),
+            advertised_mtu=options.optional_integer(
+                "advertised_mtu", IPV6_MINIMUM_MTU, _MAXIMUM_MTU
+            ),
             hop_limit=options.integer("hop_limit", 64, 0, 255),
             reachable_time=options.integer("reachable_time", 0, 0, 3_600_000),
             retransmit_timer=options.integer("retransmit_timer", 0, 0, 0xFFFF_FFFF),

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
 from v6ferry.addresses.isatap import embedded_ipv4
-from v6ferry.engines.isatap.specification import MINIMUM_MTU, TunnelOptions
+from v6ferry.engines.isatap.specification import TunnelOptions
 from v6ferry.forwarding.table import (
     ISATAP,
     Embedded,
@@ -26,12 +26,13 @@ from v6ferry.system.state import (
     Route,
 )
 from v6ferry.wire.icmpv6 import Icmpv6Type
+from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
+from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 ANY_SOURCE = IPv6Network("::/0")
 ON_LINK_METRIC = 256
 """The metric that kernels give to on-link prefixes."""
 
-IPV4_HEADER_LENGTH = 20
 _LARGEST_MTU = 65515
 
 HANDED_UP = frozenset(
@@ -69,15 +70,15 @@ def tunnel_mtu(options: TunnelOptions, facts: HostFacts, advertised: int | None 
     ]
     # A tunnel from a loopback interface's address leaves through any of the others.
     mtus = mtus or list(facts.underlay_mtu.values())
-    widest = max(mtus, default=MINIMUM_MTU + IPV4_HEADER_LENGTH)
+    widest = max(mtus, default=IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH)
     natural = widest - IPV4_HEADER_LENGTH
     if options.dynamic_mtu:
         chosen = min(natural, options.mtu or _LARGEST_MTU, advertised or _LARGEST_MTU)
     elif options.mtu is not None:
         chosen = min(options.mtu, advertised or options.mtu)
     else:
-        chosen = min(advertised or MINIMUM_MTU, natural)
-    return max(chosen, MINIMUM_MTU)
+        chosen = min(advertised or IPV6_MINIMUM_MTU, natural)
+    return max(chosen, IPV6_MINIMUM_MTU)
 
 
 def tunnel_table(
