@@ -11,6 +11,7 @@ from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
+from v6ferry.system.service_manager import ServiceManager
 from v6ferry.system.sysctl import SysctlLedger
 
 
@@ -29,3 +30,4 @@ class Host:
     resolver: ResolverConfiguration
     names: NameKeeper
     snapshots: Snapshots
+    service_manager: ServiceManager

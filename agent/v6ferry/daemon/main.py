@@ -29,8 +29,13 @@ from v6ferry.naming.settings import ResolverSettings
 from v6ferry.system.errors import SystemFault, refused
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
+from v6ferry.system.service_manager import ServiceManager
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.sysctl import SysctlLedger
+
+_PROTOCOL41 = "protocol41"
+"""Name of the socket that the service manager keeps while no agent runs: packets wait there."""
+_REPORT_INTERVAL = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ async def run(settings: Settings) -> None:
         SystemFault: the agent cannot start; nothing has changed.
     """
     loop = asyncio.get_running_loop()
+    manager = ServiceManager()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -54,8 +60,9 @@ async def run(settings: Settings) -> None:
         instance = SingleInstance(settings.runtime_directory)
         stack.callback(instance.release)
         netlink = await stack.enter_async_context(Netlink())
-        underlay = Underlay()
+        underlay = Underlay(manager.take(_PROTOCOL41))
         stack.callback(underlay.close)
+        manager.store(_PROTOCOL41, underlay.protocol41.fileno())
         plane = UserspacePlane(loop, underlay, clock)
         stack.callback(plane.close)
         resolver_settings = ResolverSettings()
@@ -69,33 +76,56 @@ async def run(settings: Settings) -> None:
             resolver=ResolverConfiguration(),
             names=names,
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
+            service_manager=manager,
         )
         supervisor = Supervisor(Store(settings.state_directory), host)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
+        manager.close_untaken()
+        plane.start()
         control = ControlServer(
             settings.runtime_directory / SOCKET_NAME, Api(supervisor, host).methods(), group
         )
         await control.start()
         stack.push_async_callback(control.stop)
         reloads: set[asyncio.Task[None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, _reload, supervisor, reloads)
+        loop.add_signal_handler(signal.SIGHUP, _reload, supervisor, manager, reloads)
         _log.info(
             "v6ferry %s runs %d resources on the %s plane",
             __version__,
             len(supervisor.runners),
             plane.name,
         )
+        manager.ready(supervisor.summary())
+        reports = asyncio.create_task(_report(manager, supervisor), name="report")
         await stopping.wait()
+        reports.cancel()
+        manager.stopping()
         _log.info("stopping; tunnel interfaces stay as they are")
 
 
-def _reload(supervisor: Supervisor, reloads: set[asyncio.Task[None]]) -> None:
+async def _report(manager: ServiceManager, supervisor: Supervisor) -> None:
+    """Tell the service manager again and again that the agent is alive, and how it is."""
+    told = ""
+    while True:
+        manager.alive()
+        if (summary := supervisor.summary()) != told:
+            manager.status(summary)
+            told = summary
+        # Half of the time that it may take: sd_watchdog_enabled(3).
+        await asyncio.sleep((manager.watchdog_interval or _REPORT_INTERVAL * 2) / 2)
+
+
+def _reload(
+    supervisor: Supervisor, manager: ServiceManager, reloads: set[asyncio.Task[None]]
+) -> None:
     async def reload() -> None:
+        manager.reloading()
         try:
             await supervisor.reload()
         except SystemFault as fault:
             _log.error("not reloaded: %s", fault)
+        manager.ready(supervisor.summary())
 
     task = asyncio.get_running_loop().create_task(reload(), name="reload")
     reloads.add(task)

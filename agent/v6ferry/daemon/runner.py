@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from dataclasses import replace
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
 from v6ferry.daemon.host import Host, clock
+from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
 from v6ferry.engines.interface import Wanted
 from v6ferry.forwarding.userspace import ReceivedControl
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
 from v6ferry.system.sysctl import enable_ipv6_forwarding
-from v6ferry.system.tun import Tun, open_tun, remove_tun
+from v6ferry.system.tun import Tun, adopt_tun, open_tun, remove_tun
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
@@ -31,8 +31,6 @@ SNAPSHOT_SHARE = 0.01
 """Of the time, so much may go into writing snapshots: a router with many hosts has large ones."""
 SHORTEST_WAIT = 0.01
 """Seconds; an engine that always has something due must not starve the others."""
-
-_log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -48,6 +46,7 @@ class Runner:
         self.fault: str | None = None
         """What the host refuses at the moment."""
         self._host = host
+        self._log = resource_log(resource.label)
         self._engine = resource.engine(Random(), clock())
         self._facts = HostFacts()
         self._wanted: Wanted | None = None
@@ -148,13 +147,20 @@ class Runner:
                 f"{self.resource.label}: interface: {self.interface} exists already and is used"
                 f"{owner}; choose another name, or remove it (ip link delete {self.interface})"
             )
-        self._tun = open_tun(self.interface)
+        manager, stored_name = self._host.service_manager, f"tun.{self.interface}"
+        stored = manager.take(stored_name)
+        if stored is not None:
+            self._tun = adopt_tun(self.interface, stored)
+        if self._tun is None:
+            self._tun = open_tun(self.interface)
+            # Another descriptor of that name is of a device that has gone.
+            manager.forget(stored_name)
+            manager.store(stored_name, self._tun.descriptor)
         if alias is None:
             try:
                 await self._host.netlink.set_interface_alias(self.interface, ours)
             except SystemFault:
-                self._detach()
-                remove_tun(self.interface)
+                await self._remove_device()
                 raise
         return alias is not None
 
@@ -165,6 +171,21 @@ class Runner:
             self._host.plane.remove(self.interface)
         self._tun.close()
         self._tun = None
+
+    async def _remove_device(self) -> None:
+        """Remove the tunnel interface with its addresses and routes.
+
+        Raises:
+            SystemFault: the kernel refuses, or another process has it.
+        """
+        tun = self._tun
+        self._detach()
+        self._host.service_manager.forget(f"tun.{self.interface}")
+        if tun is None:
+            remove_tun(self.interface)
+        elif tun.is_present():
+            # The service manager may hold the descriptor for a moment yet: detaching is not enough.
+            await self._host.netlink.remove_interface(tun.index)
 
     async def _end_tasks(self) -> None:
         for timer in (self._timer, self._snapshot_timer):
@@ -186,9 +207,8 @@ class Runner:
             await host.resolver.remove(self.interface)
         except SystemFault as fault:
             problems.append(str(fault))
-        self._detach()
         try:
-            remove_tun(self.interface)
+            await self._remove_device()
         except SystemFault as fault:
             problems.append(str(fault))
         try:
@@ -197,7 +217,7 @@ class Runner:
             problems.append(str(fault))
         host.snapshots.remove(label)
         for problem in problems:
-            _log.warning("%s: while removing: %s", label, problem)
+            self._log.warning("while removing: %s", problem)
         return problems
 
     # Driving the engine
@@ -302,7 +322,7 @@ class Runner:
             except (SystemFault, OSError) as fault:
                 self._note_fault(str(fault))
             except Exception:
-                _log.exception("%s: cannot bring the host to what is wanted", self.resource.label)
+                self._log.exception("cannot bring the host to what is wanted")
                 self._note_fault("an internal error, see the agent's log")
             else:
                 self._note_fault(None)
@@ -314,9 +334,9 @@ class Runner:
     def _note_fault(self, fault: str | None) -> None:
         if fault != self.fault:
             if fault is not None:
-                _log.warning("%s: %s", self.resource.label, fault)
+                self._log.warning("%s", fault)
             else:
-                _log.info("%s: all is as wanted again", self.resource.label)
+                self._log.info("all is as wanted again")
         self.fault = fault
 
     async def _reconcile(self) -> None:
@@ -349,14 +369,14 @@ class Runner:
             done += await host.resolver.apply(self.interface, wanted.dns)
             self._dns = wanted.dns
         for line in done:
-            _log.info("%s: %s", label, line)
+            self._log.info("%s", line)
 
     async def _renew_device(self) -> None:
         """Make the device again if somebody has removed it."""
         if self._tun is not None:
             if self._tun.is_present():
                 return
-            _log.warning("%s: %s was removed, making it again", self.resource.label, self.interface)
+            self._log.warning("%s was removed, making it again", self.interface)
             self._detach()
         await self._attach()
         self._wanted = None

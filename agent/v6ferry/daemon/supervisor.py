@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from v6ferry.daemon.host import Host
+from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource, check, check_identity, label
 from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.store import Store
@@ -103,6 +104,19 @@ class Supervisor:
         """What is known of the host."""
         return self._facts
 
+    def summary(self) -> str:
+        """How all is, in one line."""
+        runners = list(self._runners.values())
+        if not runners and not self.problems:
+            return "nothing is configured"
+        not_ready = [one.resource.label for one in runners if not one.ready()]
+        parts = [f"{len(runners) - len(not_ready)} of {len(runners)} resources ready"]
+        if not_ready:
+            parts.append(f"not ready: {', '.join(not_ready)}")
+        if self.problems:
+            parts.append(f"unusable files: {', '.join(self.problems)}")
+        return "; ".join(parts)
+
     # Life
 
     async def start(self) -> None:
@@ -123,7 +137,7 @@ class Supervisor:
                 continue
             runner = self._runners[resource.label] = Runner(resource, self._host)
             await runner.insist(self._facts)
-            _log.info("%s: running on %s", resource.label, resource.interface)
+            resource_log(resource.label).info("running on %s", resource.interface)
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch the kernel"),
             asyncio.create_task(self._follow(), name="follow the kernel"),
@@ -225,7 +239,7 @@ class Supervisor:
                     await self._run(resource)
                 except (SpecificationError, SystemFault) as error:
                     self.problems = {**self.problems, resource.label: str(error)}
-                    _log.error("%s: goes on as it was: %s", resource.label, error)
+                    resource_log(resource.label).error("goes on as it was: %s", error)
             _log.info("reloaded: %d resources", len(self._runners))
 
     def _wanted(self) -> dict[str, Resource]:
@@ -325,17 +339,17 @@ class Supervisor:
                     await old.insist(self._facts)
                 raise
             self._runners[resource.label] = new
-            _log.info("%s: running on %s", resource.label, resource.interface)
+            resource_log(resource.label).info("running on %s", resource.interface)
         elif runner.resource.spec != resource.spec or runner.fault is not None:
             await runner.change(resource)
-            _log.info("%s: changed", resource.label)
+            resource_log(resource.label).info("changed")
 
     async def _remove(self, resource_label: str) -> None:
         runner = self._runners.get(resource_label)
         if runner is not None:
             await runner.remove()
             del self._runners[resource_label]
-            _log.info("%s: removed", resource_label)
+            resource_log(resource_label).info("removed")
 
     async def _wait_until_ready(self, changes: Iterable[Change], wait: float) -> None:
         labels = [change.label for change in changes if change.resource is not None]
@@ -396,7 +410,7 @@ class _Undo:
                 await supervisor._run(before)
                 supervisor._store.save(before)
         except SystemFault as fault:
-            _log.error("%s: cannot be taken back: %s", change.label, fault)
+            resource_log(change.label).error("cannot be taken back: %s", fault)
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

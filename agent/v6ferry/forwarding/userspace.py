@@ -95,8 +95,11 @@ class UserspacePlane:
         self._limiter = icmp_errors.ErrorLimiter()
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
-        loop.add_reader(underlay.protocol41, self._receive)
-        loop.add_reader(underlay.icmp, self._receive_icmp)
+
+    def start(self) -> None:
+        """Receive from the underlay; what has waited there finds the tunnels that were added."""
+        self._loop.add_reader(self._underlay.protocol41, self._receive)
+        self._loop.add_reader(self._underlay.icmp, self._receive_icmp)
 
     def close(self) -> None:
         """Stop; TUN devices and sockets stay open, they belong to the caller."""

@@ -267,6 +267,14 @@ class Netlink:
         except (NetlinkError, OSError) as error:
             raise fault_of(f"set the alias of interface {name}", error) from error
 
+    async def remove_interface(self, index: int) -> None:
+        """Remove an interface, whoever holds it open; it is no fault if it is gone already."""
+        try:
+            await self._rtnetlink.link("del", index=index)
+        except (NetlinkError, OSError) as error:
+            if error_number(error) != errno.ENODEV:
+                raise fault_of(f"remove the interface with index {index}", error) from error
+
     async def watch(self, callback: Callable[[frozenset[str]], None]) -> None:
         """Call ``callback`` with the kinds of things that changed, until cancelled.
 

@@ -36,12 +36,16 @@ class Underlay:
     The kernel writes the outer header, so it also fragments where DF is clear and asks its own
     routing for every packet.
 
+    Args:
+        protocol41: the descriptor of an earlier agent's socket of that name, where packets wait;
+            by default a socket is opened.
+
     Raises:
         SystemFault: the process may not open raw sockets.
     """
 
-    def __init__(self) -> None:
-        self.protocol41 = _raw_socket(PROTOCOL_IPV6)
+    def __init__(self, protocol41: int | None = None) -> None:
+        self.protocol41 = _adopted(protocol41) or _raw_socket(PROTOCOL_IPV6)
         """Receives every protocol 41 packet of the host; sends through ``send``."""
         self._dont_fragment = False
         self.protocol41.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
@@ -118,6 +122,19 @@ def _raw_socket(protocol: int) -> socket.socket:
         raise SystemFault(f"raw IPv4 socket for protocol {protocol}: {error.strerror}") from error
     raw.setblocking(False)
     return raw
+
+
+def _adopted(descriptor: int | None) -> socket.socket | None:
+    """The socket of a descriptor, if it is a raw one for protocol 41."""
+    if descriptor is None:
+        return None
+    adopted = socket.socket(fileno=descriptor)
+    ours = (socket.AF_INET, socket.SOCK_RAW, PROTOCOL_IPV6)
+    if (adopted.family, adopted.type, adopted.proto) != ours:
+        adopted.close()
+        return None
+    adopted.setblocking(False)
+    return adopted
 
 
 def _enlarge(raw: socket.socket) -> None:

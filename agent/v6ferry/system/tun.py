@@ -27,9 +27,13 @@ CLONE_DEVICE = Path("/dev/net/tun")
 TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
 TUNSETOFFLOAD = 0x400454D0
+TUNGETIFF = 0x800454D2
 IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
+IFF_MULTI_QUEUE = 0x0100
+_OUR_WAY = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
+_WAYS = _OUR_WAY | IFF_MULTI_QUEUE
 
 # linux/virtio_net.h: flags, type of segmentation, lengths of headers and of a segment's data, where
 # what the checksum covers begins, and where from there the checksum is.
@@ -128,6 +132,27 @@ class Tun:
         self.close()
 
 
+def adopt_tun(name: str, descriptor: int) -> Tun | None:
+    """Take over a descriptor that another process has attached to the TUN device ``name``.
+
+    Packets that the device has sent meanwhile wait there.
+
+    Returns:
+        None, with the descriptor closed, if it is of no use: the device was removed, or was
+        attached in another way than ``open_tun`` does it, as an older version of ours might.
+    """
+    try:
+        request = fcntl.ioctl(descriptor, TUNGETIFF, bytes(_IFREQ.size))
+        attached_to, flags = _IFREQ.unpack(request)
+        if attached_to.rstrip(b"\0") == os.fsencode(name) and flags & _WAYS == _OUR_WAY:
+            os.set_blocking(descriptor, False)
+            return Tun(name, socket.if_nametoindex(name), descriptor)
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
 def open_tun(name: str, *, clone_device: Path = CLONE_DEVICE) -> Tun:
     """Attach to the TUN device ``name``, which is made if it is not there.
 
@@ -171,7 +196,7 @@ def remove_tun(name: str, *, clone_device: Path = CLONE_DEVICE) -> bool:
 
 def _attach(name: str, clone_device: Path) -> int:
     """Return a descriptor attached to the device ``name``."""
-    request = _IFREQ.pack(_encoded_name(name), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+    request = _IFREQ.pack(_encoded_name(name), _OUR_WAY)
     try:
         descriptor = os.open(clone_device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

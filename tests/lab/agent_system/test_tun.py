@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import struct
+from pathlib import Path
 
 import pytest
 from v6ferry.system.errors import SystemFault
-from v6ferry.system.tun import open_tun, remove_tun
+from v6ferry.system.tun import TUNSETIFF, adopt_tun, open_tun, remove_tun
 
 from tests.lab.agent_system.namespaces import ip, isolated, run_without_net_admin
 
@@ -39,6 +42,39 @@ def test_packets_are_bare_and_reads_do_not_block():
         packet = next(p for p in packets if p.endswith(b"over the ferry"))
         assert packet[0] >> 4 == 6
         assert len(packet) == 40 + 8 + 14
+
+
+@isolated
+def test_stored_descriptor_is_adopted_with_the_packets_that_wait():
+    tun = open_tun("isatap0")
+    kept = os.dup(tun.descriptor)
+    tun.close()
+    ip("link set isatap0 up")
+    assert "LOWER_UP" in ip("link show isatap0")
+    ip("-6 route add 2001:db8:9::/48 dev isatap0")
+    ip("addr add 2001:db8::1/64 dev isatap0 nodad")
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"while away", ("2001:db8:9::1", 9))
+    adopted = adopt_tun("isatap0", kept)
+    assert adopted is not None
+    assert adopted.index == socket.if_nametoindex("isatap0")
+    assert any(packet.endswith(b"while away") for packet in iter(adopted.read, b""))
+    adopted.close()
+
+
+@isolated
+def test_descriptor_of_no_use_is_closed():
+    """Of another device, a removed one, one attached in another way, and of no device at all."""
+    other, gone = open_tun("other0"), open_tun("gone0")
+    ip("link del gone0")
+    ip("tuntap add bare0 mode tun")
+    with Path("/dev/net/tun").open("rb+", buffering=0) as bare:
+        fcntl.ioctl(bare, TUNSETIFF, struct.pack("16sH22x", b"bare0", 0x0001 | 0x1000))
+        descriptors = [os.dup(one) for one in (other.descriptor, gone.descriptor, bare.fileno(), 0)]
+    for name, descriptor in zip(["isatap0", "gone0", "bare0", "isatap0"], descriptors, strict=True):
+        assert adopt_tun(name, descriptor) is None
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 @isolated

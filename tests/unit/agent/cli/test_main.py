@@ -7,13 +7,18 @@ import asyncio
 import io
 import json
 import logging
+import os
+import socket
+import struct
 import threading
 
 import pytest
 from v6ferry import __version__
+from v6ferry.cli import logs
 from v6ferry.cli.logs import set_up_logging
 from v6ferry.cli.main import main
 from v6ferry.daemon.control import ControlServer
+from v6ferry.daemon.resource_log import resource_log
 
 HOST = {
     "ready": True,
@@ -230,15 +235,38 @@ def test_log_as_json_is_an_object_a_line(capsys, monkeypatch):
     set_up_logging(verbose=False, as_json=True)
     root.info("running on %s", "isatap0")
     entry = json.loads(capsys.readouterr().err)
+    assert "resource" not in entry
+    resource_log("isatap_host/default").info("changed")
+    assert json.loads(capsys.readouterr().err)["resource"] == "isatap_host/default"
     assert (entry["level"], entry["message"]) == ("info", "running on isatap0")
 
 
-def test_journal_gets_priorities_and_no_time(capsys, monkeypatch):
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+def test_journal_gets_fields(monkeypatch, tmp_path):
+    """systemd's JOURNAL_NATIVE_PROTOCOL.md: a value of any content goes with its length."""
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    monkeypatch.setattr(logs, "_JOURNAL", str(tmp_path / "journal"))
+    bare_root_logger(monkeypatch)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        journal.settimeout(5)
+        set_up_logging(verbose=False, as_json=False)
+        resource_log("isatap_host/default").warning("two\nlines of %s", "text")
+        entry = journal.recv(4096)
+    message = b"isatap_host/default: two\nlines of text"
+    assert entry.startswith(b"MESSAGE\n" + struct.pack("<Q", len(message)) + message + b"\n")
+    assert b"PRIORITY\n" + struct.pack("<Q", 1) + b"4\n" in entry
+    assert b"V6FERRY_RESOURCE\n" + struct.pack("<Q", 19) + b"isatap_host/default\n" in entry
+
+
+def test_what_the_journal_does_not_take_goes_to_standard_error(monkeypatch, capsys, tmp_path):
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    monkeypatch.setattr(logs, "_JOURNAL", str(tmp_path / "nobody"))
     root = bare_root_logger(monkeypatch)
     set_up_logging(verbose=False, as_json=False)
-    root.warning("two\nlines")
-    assert capsys.readouterr().err == "<4>two\n<4>lines\n"
+    root.warning("not lost")
+    assert capsys.readouterr().err == "not lost\n"
 
 
 def bare_root_logger(monkeypatch):
