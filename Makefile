@@ -2,10 +2,11 @@
 #              (KEEP=1 leaves the lab up)
 # make test    everything
 # make check   the quick part: lint, types, unit tests (under 2 minutes, no root)
+# make build   the collection's tarball, with the agent inside, in dist/
 # make bench   speed against peers; prints a table, writes build/bench.json
 #
 # Each sets up what it needs: Debian packages as root, the rest in .venv.
-.PHONY: demo test check bench lab interop collection
+.PHONY: demo test check build bench lab interop collection
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
@@ -17,8 +18,8 @@ demo:
 
 check:
 	tools/dev-setup.sh
-	.venv/bin/ruff check agent plugins tests
-	.venv/bin/ruff format --check --quiet agent plugins tests
+	.venv/bin/ruff check agent plugins tests tools
+	.venv/bin/ruff format --check --quiet agent plugins tests tools
 	.venv/bin/mypy
 	$(PYTEST) -n 2 tests/unit
 
@@ -44,3 +45,7 @@ bench:
 	tools/install-packages.sh bench
 	tools/dev-setup.sh
 	.venv/bin/python -m tests.bench
+
+build:
+	tools/dev-setup.sh
+	.venv/bin/python tools/build_collection.py

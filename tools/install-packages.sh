@@ -1,17 +1,19 @@
 #!/bin/sh
-# Install the Debian packages that the lab needs and are missing: install-packages.sh demo|bench|test
+# Install the Debian packages that the lab needs and are missing: install-packages.sh demo|bench|molecule|test
 set -eu
 
 demo="bind9 iperf3 iproute2 iputils-ping python3-venv tcpdump"
 bench="$demo"
+molecule="mmdebstrap podman runc"
 test="$demo bind9-dnsutils cpio ethtool isatapd ndisc6 procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in
     demo) wanted=$demo ;;
     bench) wanted=$bench ;;
+    molecule) wanted=$molecule ;;
     test) wanted=$test ;;
     *)
-        echo "usage: $0 demo|bench|test" >&2
+        echo "usage: $0 demo|bench|molecule|test" >&2
         exit 2
         ;;
 esac
