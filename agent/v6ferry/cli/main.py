@@ -68,6 +68,17 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _resolver_helper(_options: argparse.Namespace) -> int:
+    from v6ferry.system import resolver_helper  # noqa: PLC0415
+    from v6ferry.system.resolver_configuration import ResolverConfiguration  # noqa: PLC0415
+
+    request = sys.stdin.buffer.readline(resolver_helper.LONGEST_REQUEST)
+    answer = asyncio.run(resolver_helper.answer_request(request, ResolverConfiguration()))
+    sys.stdout.buffer.write(answer)
+    sys.stdout.flush()
+    return DONE
+
+
 def _show(options: argparse.Namespace) -> int:
     selected = {
         key: value for key, value in (("kind", options.kind), ("name", options.name)) if value
@@ -212,6 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--source", metavar="ADDRESS", help="IPv6 source, as of a packet to forward"
     )
+
+    # Not for people: systemd starts it for the agent, so the help does not list it.
+    commands.add_parser("resolver-helper").set_defaults(command=_resolver_helper)
 
     _add(commands, "doctor", _doctor, client, "look for what is wrong, and say what to do", None)
     return parser

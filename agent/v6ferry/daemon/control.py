@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import SystemFault, refused
+from v6ferry.system.files import give_to_group
 
 LONGEST_REQUEST = 1 << 20
 """Bytes; ten thousand resources fit."""
@@ -64,7 +65,7 @@ class ControlServer:
         try:
             temporary.unlink(missing_ok=True)
             listener.bind(str(temporary))
-            os.chown(temporary, -1, 0 if self._group is None else self._group)
+            give_to_group(temporary, os.getegid() if self._group is None else self._group)
             temporary.chmod(SOCKET_MODE)
             self._server = await asyncio.start_unix_server(
                 self._accept, sock=listener, limit=LONGEST_REQUEST

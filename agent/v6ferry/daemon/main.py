@@ -27,8 +27,10 @@ from v6ferry.naming.hosts import HostsFile
 from v6ferry.naming.resolve import Resolver
 from v6ferry.naming.settings import ResolverSettings
 from v6ferry.system.errors import SystemFault, refused
+from v6ferry.system.files import give_to_group
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
+from v6ferry.system.resolver_helper import DelegatedResolverConfiguration
 from v6ferry.system.service_manager import ServiceManager
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.sysctl import SysctlLedger
@@ -73,7 +75,10 @@ async def run(settings: Settings) -> None:
             netlink=netlink,
             plane=plane,
             ledger=SysctlLedger(settings.runtime_directory / "sysctl.json"),
-            resolver=ResolverConfiguration(),
+            # Root alone may change what every program of the host asks.
+            resolver=ResolverConfiguration()
+            if os.geteuid() == 0
+            else DelegatedResolverConfiguration(),
             names=names,
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
             service_manager=manager,
@@ -113,7 +118,7 @@ async def _report(manager: ServiceManager, supervisor: Supervisor) -> None:
             manager.status(summary)
             told = summary
         # Half of the time that it may take: sd_watchdog_enabled(3).
-        await asyncio.sleep((manager.watchdog_interval or _REPORT_INTERVAL * 2) / 2)
+        await asyncio.sleep(min((manager.watchdog_interval or 60) / 2, _REPORT_INTERVAL))
 
 
 def _reload(
@@ -149,6 +154,6 @@ def _make_directory(path: Path, group: int | None) -> None:
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
         if group is not None:
-            os.chown(path, -1, group)
+            give_to_group(path, group)
     except OSError as error:
         raise refused(f"use the directory {path}", error.errno or errno.EIO) from error

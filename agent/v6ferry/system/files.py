@@ -43,6 +43,16 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         raise
 
 
+def give_to_group(path: Path, group: int) -> None:
+    """Set the group of a file or directory if it is another; a sandbox may forbid even to try.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    if path.stat().st_gid != group:
+        os.chown(path, -1, group)
+
+
 def _take_after(temporary: Path, target: Path, mode: int) -> None:
     try:
         status = target.stat()
