@@ -2,11 +2,12 @@
 #              (KEEP=1 leaves the lab up)
 # make test    everything
 # make check   the quick part: lint, types, unit tests (under 2 minutes, no root)
+# make molecule  the roles on systemd containers
 # make build   the collection's tarball, with the agent inside, in dist/
 # make bench   speed against peers; prints a table, writes build/bench.json
 #
 # Each sets up what it needs: Debian packages as root, the rest in .venv.
-.PHONY: demo test check build bench lab interop collection
+.PHONY: demo test check build bench lab interop collection molecule
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
@@ -49,3 +50,8 @@ bench:
 build:
 	tools/dev-setup.sh
 	.venv/bin/python tools/build_collection.py
+
+molecule:
+	tools/install-packages.sh molecule
+	tools/dev-setup.sh
+	tools/molecule.sh

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd unit of the agent.
+"""The systemd units of the agent, and of the helper that changes the DNS configuration for it.
 
-It may do what a tunnel needs and nothing else: raw sockets, the network configuration, and
+The agent may do what a tunnel needs and nothing else: raw sockets, the network configuration, and
 /dev/net/tun. ``systemd-analyze security v6ferry.service`` says how tight that is.
 """
 
@@ -16,8 +16,8 @@ _UNIT = """\
 # Written by v6ops.transition.agent; put changes into a drop-in (systemctl edit v6ferry).
 [Unit]
 Description=IPv6 transition stack (v6ferry)
-Wants=network.target
-After=network-pre.target network.target
+Wants=network.target v6ferry-resolver.socket
+After=network-pre.target network.target v6ferry-resolver.socket
 StartLimitIntervalSec=60
 StartLimitBurst=10
 
@@ -78,18 +78,76 @@ WantedBy=multi-user.target
 """
 
 
-def unit_text(command: str, start_timeout: int, verbose: bool) -> str:
-    """Return the unit file.
+_RESOLVER_SOCKET = """\
+# Written by v6ops.transition.agent.
+[Unit]
+Description=DNS configuration on behalf of v6ferry
+PartOf=v6ferry.service
+
+[Socket]
+ListenStream=/run/v6ferry-resolver.sock
+SocketUser={user}
+SocketMode=0600
+Accept=yes
+RemoveOnStop=yes
+"""
+
+_RESOLVER_SERVICE = """\
+# Written by v6ops.transition.agent.
+[Unit]
+Description=DNS configuration on behalf of v6ferry
+CollectMode=inactive-or-failed
+
+[Service]
+ExecStart={command} resolver-helper
+StandardInput=socket
+StandardOutput=socket
+StandardError=journal
+RuntimeMaxSec=60
+
+# It is root, for resolv.conf and systemd-resolved, and can do nothing else.
+CapabilityBoundingSet=
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=/etc -/run
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+"""
+
+
+def units(command: str, start_timeout: int, verbose: bool) -> dict[str, str]:
+    """Return the unit files, by name.
 
     Args:
         command: The agent's command line program, absolute.
         start_timeout: Seconds within which the agent has to be ready.
         verbose: Whether it logs more.
     """
-    return _UNIT.format(
-        command=command,
-        arguments=" --verbose" if verbose else "",
-        start_timeout=start_timeout,
-        user=USER,
-        group=GROUP,
-    )
+    values = {
+        "command": command,
+        "arguments": " --verbose" if verbose else "",
+        "start_timeout": start_timeout,
+        "user": USER,
+        "group": GROUP,
+    }
+    return {
+        UNIT_NAME: _UNIT.format(**values),
+        "v6ferry-resolver.socket": _RESOLVER_SOCKET.format(**values),
+        "v6ferry-resolver@.service": _RESOLVER_SERVICE.format(**values),
+    }
