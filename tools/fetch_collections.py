@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpack collections out of the Python package "ansible": fetch_collections.py VERSION COLLECTION...
+"""Unpack collections from the Python package "ansible": fetch_collections.py VERSION NAME...
 
-The package holds all the well-known ones, so that nobody needs Galaxy. Does nothing if they are there.
+The package holds all the well-known ones, so nobody needs Galaxy. Does nothing if they are there.
 """
 
 from __future__ import annotations

@@ -22,4 +22,4 @@ run("ip", "link", "add", *pair[0], "type", "veth", "peer", *pair[1])
 for (_node, interface, address), process in zip(ends, processes, strict=True):
     inside = ["nsenter", "--target", process, "--net", "ip"]
     run(*inside, "address", "add", address, "dev", interface)
-    run(*inside, "link", "set", interface, "up")
+    run(*inside, "link", "set", "dev", interface, "up")
