@@ -9,13 +9,14 @@ cd "$(dirname "$0")/.."
 # Without CAP_SYS_RESOURCE (bit 24) podman may not raise limits, and a pid 1 that is no systemd has no
 # cgroup manager.
 capabilities=0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
-if [ "$((capabilities >> 24 & 1))" = 0 ] || [ ! -d /run/systemd/system ]; then
-    export CONTAINERS_CONF=$PWD/tools/podman/containers.conf
+if [ "$((capabilities >> 24 & 1))" -eq 0 ] || [ ! -d /run/systemd/system ]; then
+    export CONTAINERS_CONF="$PWD/tools/podman/containers.conf"
 fi
 tools/node-image.sh
 [ $# -gt 0 ] || set -- default isatap
 for scenario; do
     began=$(date +%s)
     PATH=$PWD/.venv/bin:$PATH .venv/bin/molecule test --scenario-name "$scenario"
-    echo "molecule: scenario $scenario took $(($(date +%s) - began)) s"
+    seconds=$(($(date +%s) - began))
+    echo "molecule: scenario $scenario took $seconds s"
 done

@@ -13,7 +13,10 @@ def run(*command: str) -> str:
 
 
 ends = [end.split(":") for end in sys.argv[1:]]
-processes = [run("podman", "inspect", "--format", "{{.State.Pid}}", node) for node, _, _ in ends]
+processes = [
+    run("podman", "inspect", "--format", "{{.State.Pid}}", node)
+    for node, _interface, _address in ends
+]
 pair = [
     ["name", interface, "netns", process]
     for (_node, interface, _address), process in zip(ends, processes, strict=True)

@@ -17,8 +17,8 @@ def resource_log(label: str) -> logging.LoggerAdapter[logging.Logger]:
 
 class _ResourceLog(logging.LoggerAdapter):  # type: ignore[type-arg] # not before Python 3.11
     def process(
-        self, message: str, options: MutableMapping[str, Any]
+        self, msg: str, kwargs: MutableMapping[str, Any]
     ) -> tuple[str, MutableMapping[str, Any]]:
         assert self.extra is not None
         # A label has no "%": kinds are ours, names are checked.
-        return f"{self.extra['resource']}: {message}", {**options, "extra": self.extra}
+        return f"{self.extra['resource']}: {msg}", {**kwargs, "extra": self.extra}

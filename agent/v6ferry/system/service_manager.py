@@ -18,11 +18,12 @@ class ServiceManager:
     """The service manager that started this process.
 
     Args:
-        environment: that of the process. What is meant for this process alone is taken out, so
-            that programs that it starts do not take it for theirs.
+        environment: by default that of the process. What is meant for this process alone is
+            taken out, so that programs that it starts do not take it for theirs.
     """
 
-    def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: MutableMapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
         self._address = environment.pop("NOTIFY_SOCKET", "")
         self.watchdog_interval = _watchdog_interval(environment)
         """Seconds within which ``alive`` has to be called; None if nobody waits for it."""
