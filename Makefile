@@ -3,11 +3,12 @@
 # make test    everything
 # make check   the quick part: lint, types, unit tests (under 2 minutes, no root)
 # make molecule  the roles on systemd containers
+# make docs    the documentation site, in docs/site
 # make build   the collection's tarball, with the agent inside, in dist/
 # make bench   speed against peers; prints a table, writes build/bench.json
 #
 # Each sets up what it needs: Debian packages as root, the rest in .venv.
-.PHONY: demo test check build bench lab interop collection molecule
+.PHONY: demo test check build bench docs lab interop collection molecule package
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
@@ -24,7 +25,7 @@ check:
 	.venv/bin/mypy
 	$(PYTEST) -n 2 tests/unit
 
-test: check lab interop collection
+test: check lab interop collection package docs molecule
 
 lab:
 	tools/install-packages.sh test
@@ -46,6 +47,14 @@ bench:
 	tools/install-packages.sh bench
 	tools/dev-setup.sh
 	.venv/bin/python -m tests.bench
+
+package:
+	tools/dev-setup.sh
+	$(PYTEST) -m package tests/package
+
+docs:
+	tools/dev-setup.sh
+	tools/build-docs.sh
 
 build:
 	tools/dev-setup.sh

@@ -3,8 +3,8 @@
 set -eu
 
 demo="bind9 iperf3 iproute2 iputils-ping python3-venv tcpdump"
-bench="$demo"
 molecule="mmdebstrap podman runc"
+bench="$demo $molecule"
 test="$demo bind9-dnsutils cpio ethtool isatapd ndisc6 procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.bench import isatap, report
+from tests.bench import agent_role, isatap, report
 from tests.bench.comparison import BenchError, Comparison, Result, compare
 from tests.lab import LabError
 
@@ -18,6 +18,7 @@ ROUNDS = 5
 
 SUBJECTS: tuple[Callable[[], AbstractContextManager[Sequence[Comparison]]], ...] = (
     isatap.comparisons,
+    agent_role.comparisons,
 )
 """What is measured: a file each, in which a context manager yields comparisons."""
 
