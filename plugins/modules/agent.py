@@ -100,6 +100,15 @@ EXAMPLES = r"""
     python: /usr/bin/python3.11
   become: true
 
+- name: Try a newer release, with more in the log, and keep two older ones to go back to
+  v6ops.transition.agent:
+    bundle: files/v6ferry-next.pyz
+    release: next
+    verbose: true
+    start_timeout: 60
+    keep: 2
+  become: true
+
 - name: Run an agent that a package has brought
   v6ops.transition.agent:
     method: package

@@ -135,6 +135,20 @@ EXAMPLES = r"""
   delegate_to: localhost
   run_once: true
 
+- name: Use a name of one's own, and a server that listens elsewhere
+  v6ops.transition.isatap_dns:
+    zone: corp.example.com
+    record: ipv6-router
+    addresses: [10.0.0.1]
+    ttl: 300
+    server: 10.0.0.53
+    port: 5353
+    protocol: udp
+    timeout: 5
+    key_name: isatap-update
+    key_secret: "{{ isatap_update_secret }}"
+    key_algorithm: hmac-sha512
+
 - name: Let no host find a router by name any more
   v6ops.transition.isatap_dns:
     zone: corp.example.com

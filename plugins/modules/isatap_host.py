@@ -106,6 +106,24 @@ EXAMPLES = r"""
       - 192.168.47.0/24
     tunnel_mtu: dynamic
 
+- name: Leave the default route and the name servers alone, and notice a dead router sooner
+  v6ops.transition.isatap_host:
+    default_route: false
+    rdnss: false
+    reachability_interval: 1
+    solicitation_interval: 30
+    name_refresh_interval: 600
+
+- name: Reach the neighbours without any router, over an interface of another name
+  v6ops.transition.isatap_host:
+    link_local: always
+    interface: tun-v6
+    underlay_interfaces: [eth0]
+    mtu: 1400
+    ttl: 32
+    dscp: inherit
+    route_metric: 4096
+
 - name: Be no ISATAP host any more
   v6ops.transition.isatap_host:
     state: absent

@@ -204,6 +204,32 @@ EXAMPLES = r"""
     routes:
       - prefix: 2001:db8:0:8::/64
 
+- name: Tell hosts everything that a router can tell, and wait until it runs
+  v6ops.transition.isatap_router:
+    prefixes:
+      - prefix: 2001:db8:0:7::/64
+    router_lifetime: 600
+    advertised_mtu: 1400
+    hop_limit: 32
+    reachable_time: 30000
+    retransmit_timer: 1000
+    dns_servers: [2001:db8:0:c::53]
+    dns_search: [corp.example.com]
+    dns_lifetime: 1200
+    wait: 10
+
+- name: Only forward; radvd advertises on the tunnel interface
+  v6ops.transition.isatap_router:
+    advertise: false
+    forwarding: true
+    interface: isatap1
+    underlay_interfaces: [eth0]
+    underlay_addresses: [10.0.0.0/8]
+    tunnel_mtu: dynamic
+    mtu: 1400
+    ttl: 32
+    dscp: '46'
+
 - name: Withdraw the prefixes from the hosts and be no ISATAP router any more
   v6ops.transition.isatap_router:
     state: absent

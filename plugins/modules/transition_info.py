@@ -47,9 +47,10 @@ EXAMPLES = r"""
     that: transition.resources | map(attribute='status') | map(attribute='ready') is all
     fail_msg: "{{ transition.resources | map(attribute='status') | map(attribute='summary') }}"
 
-- name: Look at the ISATAP host only
+- name: Look at the ISATAP host only, of an agent with a socket of its own
   v6ops.transition.transition_info:
     kind: isatap_host
+    socket: /run/v6ferry/control.sock
   register: isatap
 """
 

@@ -117,6 +117,8 @@ def test_every_plugin_is_documented_to_the_last_option(ansible, kind):
         for option, described in plugin["doc"].get("options", {}).items():
             assert described["description"], f"{name}: {option}"
             assert described["type"], f"{name}: {option}"
+            if kind == "module":
+                assert f"{option}:" in plugin["examples"], f"{name}: {option} is in no example"
 
 
 @pytest.mark.parametrize("role", sorted(path.name for path in (ROOT / "roles").iterdir()))
