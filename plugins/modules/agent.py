@@ -266,7 +266,7 @@ def _runs_another_version(module: AnsibleModule, wanted: Present) -> bool:
         return False
     status, output, _complaint = module.run_command([module.params["command"], "--version"])
     try:
-        running = ControlClient(DEFAULT_SOCKET, 10).call("show").get("version")
+        running = ControlClient(DEFAULT_SOCKET, 10).call("show")["agent"]["version"]
     except ControlError:
         return True
     return status != 0 or output.split()[-1:] != [running]
