@@ -8,7 +8,7 @@ image=localhost/v6ops-node:$suite
 recipe=$(sha256sum "$0" | cut -c1-12)
 [ "$(podman image inspect --format '{{.Comment}}' "$image" 2>/dev/null || true)" = "$recipe" ] && exit 0
 echo "node-image: building $image (once, half a minute)"
-packages=systemd,systemd-sysv,dbus,python3,python3-apt,python3-dnspython,python3-venv,iproute2,iputils-ping,procps,nftables,tcpdump
+packages=systemd,systemd-sysv,dbus,python3,python3-apt,python3-dnspython,python3-packaging,python3-venv,iproute2,iputils-ping,procps,nftables,tcpdump
 packages=$packages,ca-certificates,sudo,bind9,bind9-dnsutils,iperf3
 units="systemd-udevd.service systemd-modules-load.service systemd-resolved.service"
 units="$units systemd-networkd.service getty.target apt-daily.timer apt-daily-upgrade.timer"

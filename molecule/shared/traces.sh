@@ -4,7 +4,7 @@
 set -eu
 echo "# files"
 find /etc /usr/local /opt /srv /root /home /usr/lib/systemd /var/lib /run/systemd/system /run -xdev \
-    \( -path '/run/systemd/*' -o -path /run/log -o -path '/run/user*' -o -path '/var/lib/systemd/*' \
+    \( -path '/run/systemd/*' -o -path /run/log -o -path '/run/user*' -o -path '/var/lib/systemd/*' -o -path '/var/lib/apt/*' \
     -o -path /root/.ansible -o -path /root/.ansible_async -o -path '/run/udev*' \) -prune -o -print | sort -u
 ls /etc/systemd/system/*.wants
 echo "# name resolution"
