@@ -208,7 +208,9 @@ def _present(module: AnsibleModule, installation: Installation) -> None:
     before = installation.look(wanted.files)
     release = wanted.release
     install = release is not None and not installation.has(release)
-    restart = before != wanted or _runs_another_version(module, wanted)
+    # Whether it starts at boot is no reason to stop it now.
+    same = before._replace(enabled=wanted.enabled) == wanted
+    restart = not same or _runs_another_version(module, wanted)
     actions = _actions(before, wanted, install, restart)
     result = {
         "changed": bool(actions),
