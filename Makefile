@@ -40,7 +40,7 @@ interop:
 
 collection:
 	tools/dev-setup.sh
-	.venv/bin/python tools/fetch_collections.py 12.3.0 containers.podman
+	.venv/bin/python tools/fetch_collections.py
 	.venv/bin/ansible-lint --offline --profile production
 	tools/ansible-test.sh sanity
 

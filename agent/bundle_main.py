@@ -12,6 +12,6 @@ if sys.version_info < (3, 10):
         % ((sys.executable,) + tuple(sys.version_info[:2]))
     )
 
-from v6ferry.cli.main import main  # noqa: E402
+from v6ferry.cli.main import main
 
 sys.exit(main())

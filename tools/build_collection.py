@@ -18,11 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from build_bundle import build as build_bundle
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-from build_bundle import build as build_bundle  # noqa: E402
-
 BUNDLE = ROOT / "roles" / "agent" / "files" / "v6ferry.pyz"
 EPOCH = 315532800  # 1980-01-01, as in the bundle
 

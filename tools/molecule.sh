@@ -4,7 +4,7 @@
 # Needs root, podman and .venv; brings the rest. On a laptop plain `molecule test` does the same.
 set -eu
 cd "$(dirname "$0")/.."
-.venv/bin/python tools/fetch_collections.py 12.3.0 containers.podman
+.venv/bin/python tools/fetch_collections.py
 .venv/bin/python tools/build_bundle.py roles/agent/files/v6ferry.pyz
 # Without CAP_SYS_RESOURCE (bit 24) podman may not raise limits, and a pid 1 that is no systemd has no
 # cgroup manager.

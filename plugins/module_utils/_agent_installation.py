@@ -19,6 +19,7 @@ from pathlib import Path
 from ansible_collections.v6ops.transition.plugins.module_utils._agent_host import Run
 from ansible_collections.v6ops.transition.plugins.module_utils._agent_unit import (
     GROUP,
+    RESOLVER_SOCKET,
     UNIT_NAME,
     USER,
 )
@@ -28,7 +29,6 @@ CURRENT = LIBRARY / "current"
 LAUNCHER = Path("/usr/local/bin/v6ferry")
 UNITS = Path("/etc/systemd/system")
 STATE, RUNTIME = Path("/var/lib/v6ferry"), Path("/run/v6ferry")
-RESOLVER_SOCKET = "v6ferry-resolver.socket"
 USER_COMMENT = "v6ferry (v6ops.transition)"
 _MARK = "# Written by v6ops.transition.agent"
 
@@ -66,12 +66,15 @@ class Installation:
 
     def look(self, files: t.Iterable[str]) -> Present:
         """Return how the host is."""
+        command = ["systemctl", "show", "--property", "UnitFileState,ActiveState", UNIT_NAME]
+        _status, output, _complaint = self._run(command)
+        properties = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
         return Present(
             release=self.release(),
             files={path: _read(Path(path)) for path in files},
             user=_user_exists(),
-            enabled=self._property("UnitFileState") == "enabled",
-            active=self._property("ActiveState") == "active",
+            enabled=properties.get("UnitFileState") == "enabled",
+            active=properties.get("ActiveState") == "active",
         )
 
     def release(self) -> str | None:
@@ -203,12 +206,6 @@ class Installation:
             self._must(["userdel", USER])
             if _group_exists() and not grp.getgrnam(GROUP).gr_mem:
                 self._must(["groupdel", GROUP])
-
-    def _property(self, name: str) -> str:
-        _status, output, _complaint = self._run(
-            ["systemctl", "show", "--value", "--property", name, UNIT_NAME]
-        )
-        return output.strip()
 
     def _must(self, command: list[str]) -> None:
         status, output, complaint = self._run(command)

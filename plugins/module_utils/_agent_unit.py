@@ -12,6 +12,31 @@ USER = "v6ferry"
 GROUP = "v6ferry"
 """Who may use the control socket besides root."""
 
+RESOLVER_SOCKET = "v6ferry-resolver.socket"
+
+# What neither the agent nor its helper needs.
+_CONFINEMENT = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+"""
+
 _UNIT = """\
 # Written by v6ops.transition.agent; put changes into a drop-in (systemctl edit v6ferry).
 [Unit]
@@ -44,33 +69,14 @@ UMask=0077
 
 AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-BindPaths=/dev/net/tun
+{confinement}BindPaths=/dev/net/tun
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 # Of the tunables, those that tunnels and routers have.
 ReadWritePaths=/proc/sys/net
 ProtectProc=invisible
 RemoveIPC=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 
 [Install]
@@ -107,27 +113,8 @@ RuntimeMaxSec=60
 
 # It is root, for resolv.conf and systemd-resolved, and can do nothing else.
 CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths=/etc -/run
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
+{confinement}ReadWritePaths=/etc -/run
 RestrictAddressFamilies=AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
 """
 
 
@@ -145,9 +132,10 @@ def units(command: str, start_timeout: int, verbose: bool) -> dict[str, str]:
         "start_timeout": start_timeout,
         "user": USER,
         "group": GROUP,
+        "confinement": _CONFINEMENT,
     }
     return {
         UNIT_NAME: _UNIT.format(**values),
-        "v6ferry-resolver.socket": _RESOLVER_SOCKET.format(**values),
+        RESOLVER_SOCKET: _RESOLVER_SOCKET.format(**values),
         "v6ferry-resolver@.service": _RESOLVER_SERVICE.format(**values),
     }

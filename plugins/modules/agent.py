@@ -154,6 +154,7 @@ from ansible_collections.v6ops.transition.plugins.module_utils._agent_host impor
 )
 from ansible_collections.v6ops.transition.plugins.module_utils._agent_installation import (
     LAUNCHER,
+    STATE,
     UNITS,
     Installation,
     InstallationError,
@@ -360,11 +361,8 @@ def _absent(module: AnsibleModule, installation: Installation) -> None:
 
 def _take_down_tunnels(module: AnsibleModule, installation: Installation, before: Present) -> None:
     """Have the agent leave the host as it found it."""
-    stored = os.path.isdir("/var/lib/v6ferry/resources") and any(
-        names for _directory, _directories, names in os.walk("/var/lib/v6ferry/resources")
-    )
     if not before.active:
-        if not stored:
+        if not any(path.is_file() for path in (STATE / "resources").rglob("*")):
             return
         try:
             installation.start()

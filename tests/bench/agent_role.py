@@ -42,7 +42,7 @@ GOAL = 1.0
 def comparisons() -> Iterator[Sequence[Comparison]]:
     """Yield the comparison; the container is up as long."""
     _run("sh", "-c", "tools/node-image.sh && tools/dev-setup.sh", cwd=ROOT)
-    _python("tools/fetch_collections.py", "12.3.0", "containers.podman")
+    _python("tools/fetch_collections.py")
     _python("tools/build_bundle.py", "roles/agent/files/v6ferry.pyz")
     _run("podman", "rm", "--force", "--time", "1", "--ignore", NODE)
     start = "mount --make-rshared / && exec /sbin/init"

@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resolver_helper(_options: argparse.Namespace) -> int:
+    # As in _run: what one command needs, the others need not wait for.
     from v6ferry.system import resolver_helper  # noqa: PLC0415
     from v6ferry.system.resolver_configuration import ResolverConfiguration  # noqa: PLC0415
 

@@ -12,11 +12,10 @@ from typing import Any, Literal
 from v6ferry.daemon.host import Host
 from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
+from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
 from v6ferry.system.errors import NO_IPV6, SystemFault
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl
 from v6ferry.system.tun import CLONE_DEVICE
-from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
-from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 SIT_MODULE = Path("/sys/module/tunnel4")
 
@@ -128,13 +127,13 @@ class Doctor:
         listed = ", ".join(f"{one.address} ({one.interface})" for one in facts.underlay)
         yield Check("underlay", "ok", f"IPv4 addresses: {listed}")
         for interface, mtu in sorted(facts.underlay_mtu.items()):
-            if mtu < IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH:
+            if mtu < UNFRAGMENTED_MTU:
                 yield Check(
                     "underlay",
                     "warning",
                     f"{interface} has an MTU of {mtu} bytes: every packet of 1280 bytes goes out"
                     " as IPv4 fragments",
-                    f"raise it to {IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH} or more if the link can",
+                    f"raise it to {UNFRAGMENTED_MTU} or more if the link can",
                 )
 
     def _resource(self, runner: Runner) -> Iterator[Check]:

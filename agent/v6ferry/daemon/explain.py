@@ -14,11 +14,9 @@ from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
-from v6ferry.forwarding.icmp_errors import tunnel_path_mtu
+from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU, tunnel_path_mtu
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.system.netlink import Ipv6Route
-from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
-from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _WHY = {
     DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
@@ -102,7 +100,7 @@ async def _through_tunnel(
         "uplink": underlay.interface,
         "uplink_mtu": underlay.mtu,
         "plane": host.plane.name,
-        "dont_fragment": dynamic and underlay.mtu > IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH,
+        "dont_fragment": dynamic and underlay.mtu > UNFRAGMENTED_MTU,
     }
     trail.step(
         f"the {host.plane.name} plane puts it into IPv4 (protocol 41) from {outer_source} to"

@@ -14,6 +14,9 @@ from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU
 from v6ferry.wire.parser import WireError
 
+UNFRAGMENTED_MTU = IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH
+"""The least MTU of an underlay that carries every IPv6 packet of the minimum MTU whole."""
+
 _NO_ROUTE = 0
 _ADDRESS_UNREACHABLE = 3
 _PORT_UNREACHABLE = (3, 3)

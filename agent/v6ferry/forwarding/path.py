@@ -9,13 +9,11 @@ from ipaddress import IPv4Address, IPv6Address
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
 from v6ferry.forwarding.ecn import encapsulated
-from v6ferry.forwarding.icmp_errors import tunnel_path_mtu
+from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU, tunnel_path_mtu
 from v6ferry.forwarding.table import Encapsulation, TunnelTable
 from v6ferry.system.sockets import Ancillary, ancillary, path_mtu
-from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH, IPV4_MAXIMUM_LENGTH
-from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
+from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH
 
-_DONT_FRAGMENT_ABOVE = IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH
 _LIFETIME = 10.0
 """Seconds after which the kernel is asked again for the path MTU."""
 
@@ -77,5 +75,5 @@ def find_path(
         underlay_mtu = path_mtu(decision.endpoint, decision.source)
         if underlay_mtu is not None:
             path.mtu = tunnel_path_mtu(underlay_mtu)
-            path.dont_fragment = underlay_mtu > _DONT_FRAGMENT_ABOVE
+            path.dont_fragment = underlay_mtu > UNFRAGMENTED_MTU
     return path

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from v6ferry.system.errors import NET_ADMIN_ADVICE, SystemFault, refused
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 
 CLONE_DEVICE = Path("/dev/net/tun")
 
@@ -40,7 +41,6 @@ _WAYS = _OUR_WAY | IFF_MULTI_QUEUE
 _OFFLOAD = struct.Struct("=BBHHHH")
 _NEEDS_CHECKSUM = 1
 _SEGMENTS_OF_TCP_OVER_IPV6 = 4
-_IPV6_HEADER_LENGTH = 40
 _NO_OFFLOAD = bytes(_OFFLOAD.size)
 _LARGEST_READ = _OFFLOAD.size + 65535
 
@@ -69,7 +69,7 @@ class Offload(NamedTuple):
             _SEGMENTS_OF_TCP_OVER_IPV6 if self.segment_size else 0,
             self.header_length,
             self.segment_size,
-            _IPV6_HEADER_LENGTH,
+            IPV6_HEADER_LENGTH,
             self.checksum_offset,
         )
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
-_NEXT_HEADER_ICMPV6 = 58
-_NEXT_HEADER_TCP = 6
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6, NEXT_HEADER_TCP
 
 
 def internet_checksum(data: bytes | bytearray | memoryview) -> int:
@@ -36,7 +35,7 @@ def icmpv6_checksum(
         source.packed
         + destination.packed
         + len(payload).to_bytes(4, "big")
-        + _NEXT_HEADER_ICMPV6.to_bytes(4, "big")
+        + NEXT_HEADER_ICMPV6.to_bytes(4, "big")
     )
     return internet_checksum(pseudo_header + payload)
 
@@ -69,5 +68,5 @@ def tcp_checksums_are_right(packets: Iterable[bytes]) -> bool:
         # Addresses and segment lie side by side; of the pseudo-header length and protocol are
         # missing. Little-endian, for that needs no padding: multiplying by 256 swaps the bytes.
         total += int.from_bytes(packet[8:], "little")
-        total += (len(packet) - 40 + _NEXT_HEADER_TCP) * 256
+        total += (len(packet) - IPV6_HEADER_LENGTH + NEXT_HEADER_TCP) * 256
     return total % 0xFFFF == 0
