@@ -5,10 +5,11 @@
 # make molecule  the roles on systemd containers
 # make docs    the documentation site, in docs/site
 # make build   the collection's tarball, with the agent inside, in dist/
+# make bpf     compile the fast path (agent/bpf) to the object that the agent carries
 # make bench   speed against peers; prints a table, writes build/bench.json
 #
 # Each sets up what it needs: Debian packages as root, the rest in .venv.
-.PHONY: demo test check build bench docs lab interop collection molecule package
+.PHONY: bpf bpf-is-current demo test check build bench docs lab interop collection molecule package
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
@@ -25,7 +26,15 @@ check:
 	.venv/bin/mypy
 	$(PYTEST) -n 2 tests/unit
 
-test: check lab interop collection package docs molecule
+bpf:
+	tools/install-packages.sh bpf
+	tools/build-bpf.sh
+
+test: check bpf-is-current lab interop collection package docs molecule
+
+bpf-is-current:
+	tools/install-packages.sh bpf
+	tools/build-bpf.sh --check
 
 lab:
 	tools/install-packages.sh test

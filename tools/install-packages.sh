@@ -1,19 +1,21 @@
 #!/bin/sh
-# Install the Debian packages that the lab needs and are missing: install-packages.sh demo|bench|molecule|test
+# Install the Debian packages that the lab needs and are missing: install-packages.sh bpf|demo|bench|molecule|test
 set -eu
 
-demo="bind9 iperf3 iproute2 iputils-ping python3-venv tcpdump"
+bpf="clang-14 dpkg-dev libbpf-dev linux-libc-dev llvm-14"
+demo="bind9 iperf3 iproute2 iputils-ping libbpf1 python3-venv tcpdump"
 molecule="mmdebstrap podman runc"
 bench="$demo $molecule"
 test="$demo bind9-dnsutils cpio ethtool isatapd ndisc6 procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in
+    bpf) wanted=$bpf ;;
     demo) wanted=$demo ;;
     bench) wanted=$bench ;;
     molecule) wanted=$molecule ;;
     test) wanted=$test ;;
     *)
-        echo "usage: $0 demo|bench|molecule|test" >&2
+        echo "usage: $0 bpf|demo|bench|molecule|test" >&2
         exit 2
         ;;
 esac

@@ -21,7 +21,7 @@ from v6ferry.cli.control_client import (
     ControlError,
 )
 from v6ferry.cli.logs import set_up_logging
-from v6ferry.daemon.settings import RUNTIME_DIRECTORY, STATE_DIRECTORY, Settings
+from v6ferry.daemon.settings import PLANES, RUNTIME_DIRECTORY, STATE_DIRECTORY, Settings
 from v6ferry.system.errors import SystemFault
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -64,7 +64,13 @@ def _run(options: argparse.Namespace) -> int:
     from v6ferry.daemon.main import run  # noqa: PLC0415
 
     set_up_logging(verbose=options.verbose, as_json=options.json)
-    asyncio.run(run(Settings(options.state_directory, options.runtime_directory, options.group)))
+    asyncio.run(
+        run(
+            Settings(
+                options.state_directory, options.runtime_directory, options.group, options.plane
+            )
+        )
+    )
     return DONE
 
 
@@ -255,6 +261,13 @@ def _add_run(commands: Any, as_json: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the group that may use the control socket besides root (default: v6ferry, if there"
         " is such a group)",
+    )
+    parser.add_argument(
+        "--plane",
+        choices=PLANES,
+        default="auto",
+        help="what carries packets: programs in the kernel (ebpf) or this process (userspace);"
+        " auto takes ebpf where the kernel can, and says why if it cannot",
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
 

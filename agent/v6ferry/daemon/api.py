@@ -64,6 +64,7 @@ class Api:
                 "version": __version__,
                 "process_id": os.getpid(),
                 "plane": self._host.plane.name,
+                "plane_reason": self._host.plane.why or None,
                 "started": self._started.isoformat(timespec="seconds"),
                 "unclaimed_drops": dict(sorted(self._host.plane.unclaimed.drops.items())),
             },

@@ -16,8 +16,7 @@ from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
 from v6ferry.system.errors import NO_IPV6, SystemFault
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl
 from v6ferry.system.tun import CLONE_DEVICE
-
-SIT_MODULE = Path("/sys/module/tunnel4")
+from v6ferry.system.uplinks import KERNEL_DRIVER
 
 _ADVICE_ON_DROPS = {
     "ecn_congestion_marked_not_ect": (
@@ -63,7 +62,7 @@ class Doctor:
         host: Host,
         *,
         proc_sys: Path = PROC_SYS,
-        sit_module: Path = SIT_MODULE,
+        sit_module: Path = KERNEL_DRIVER,
     ) -> None:
         self._supervisor = supervisor
         self._host = host
@@ -72,7 +71,7 @@ class Doctor:
 
     async def examine(self) -> list[Check]:
         """Look at everything."""
-        checks = [self._tun_driver(), self._ipv6(), self._kernel_driver()]
+        checks = [self._tun_driver(), self._ipv6(), self._kernel_driver(), *self._plane()]
         checks += self._files()
         checks += self._underlay()
         for runner in self._supervisor.runners.values():
@@ -107,6 +106,26 @@ class Doctor:
                 " these answers, other systems may not",
             )
         return Check("sit", "ok", "the kernel's own driver for protocol 41 is not in the way")
+
+    def _plane(self) -> Iterator[Check]:
+        plane = self._host.plane
+        if plane.why:
+            yield Check(
+                "plane",
+                "warning",
+                f"the {plane.name} plane runs: {plane.why}",
+                "it carries a twentieth of what the eBPF plane does; docs/fast-path.md says what"
+                " that one needs",
+            )
+        else:
+            yield Check("plane", "ok", f"the {plane.name} plane runs")
+        for interface, fault in sorted(plane.faults.items()):
+            yield Check(
+                "plane",
+                "warning",
+                f"{interface} goes without the fast path: {fault}",
+                "its tunnel packets go through the userspace plane meanwhile",
+            )
 
     def _files(self) -> Iterator[Check]:
         if not self._supervisor.problems:

@@ -95,15 +95,16 @@ async def _through_tunnel(
     outer_source = decision.source or underlay.source
     encapsulation = table.encapsulation
     dynamic = encapsulation.dynamic_mtu
+    plane = host.plane.carrier(table.interface)
     trail.found |= {
         "outer_source": str(outer_source),
         "uplink": underlay.interface,
         "uplink_mtu": underlay.mtu,
-        "plane": host.plane.name,
+        "plane": plane,
         "dont_fragment": dynamic and underlay.mtu > UNFRAGMENTED_MTU,
     }
     trail.step(
-        f"the {host.plane.name} plane puts it into IPv4 (protocol 41) from {outer_source} to"
+        f"the {plane} plane puts it into IPv4 (protocol 41) from {outer_source} to"
         f" {decision.endpoint}, time to live {encapsulation.ttl}, through {underlay.interface}"
     )
     if dynamic:

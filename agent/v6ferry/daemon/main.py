@@ -17,10 +17,11 @@ from v6ferry.daemon.api import Api
 from v6ferry.daemon.control import ControlServer, SingleInstance
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.names import NameKeeper
-from v6ferry.daemon.settings import DEFAULT_GROUP, SOCKET_NAME, Settings
+from v6ferry.daemon.settings import DEFAULT_GROUP, SOCKET_NAME, PlaneChoice, Settings
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.daemon.store import Store
 from v6ferry.daemon.supervisor import Supervisor
+from v6ferry.forwarding.ebpf.plane import EbpfPlane, load_programs
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.naming.dns import DnsSource
 from v6ferry.naming.hosts import HostsFile
@@ -65,7 +66,7 @@ async def run(settings: Settings) -> None:
         underlay = Underlay(manager.take(_PROTOCOL41))
         stack.callback(underlay.close)
         manager.store(_PROTOCOL41, underlay.protocol41.fileno())
-        plane = UserspacePlane(loop, underlay, clock)
+        plane = _plane(settings.plane, loop, underlay, netlink)
         stack.callback(plane.close)
         resolver_settings = ResolverSettings()
         names = NameKeeper(
@@ -107,6 +108,28 @@ async def run(settings: Settings) -> None:
         reports.cancel()
         manager.stopping()
         _log.info("stopping; tunnel interfaces stay as they are")
+
+
+def _plane(
+    wanted: PlaneChoice, loop: asyncio.AbstractEventLoop, underlay: Underlay, netlink: Netlink
+) -> UserspacePlane:
+    """Return the fastest plane that the host can run, or the one that is wanted.
+
+    Raises:
+        SystemFault: the eBPF plane is wanted, and cannot run.
+    """
+    why = "the userspace plane was asked for (--plane)"
+    if wanted != "userspace":
+        try:
+            return EbpfPlane(loop, underlay, clock, load_programs(), netlink.traffic_control)
+        except SystemFault as fault:
+            if wanted == "ebpf":
+                raise SystemFault(f"--plane ebpf: {fault}") from fault
+            why = str(fault)
+    plane = UserspacePlane(loop, underlay, clock, netlink.traffic_control)
+    plane.why = why
+    _log.warning("tunnels go through the userspace plane: %s", why)
+    return plane
 
 
 async def _report(manager: ServiceManager, supervisor: Supervisor) -> None:

@@ -179,6 +179,7 @@ class Runner:
             SystemFault: the kernel refuses, or another process has it.
         """
         tun = self._tun
+        self._host.plane.forget(self.interface)
         self._detach()
         self._host.service_manager.forget(f"tun.{self.interface}")
         if tun is None:
@@ -365,6 +366,7 @@ class Runner:
         else:
             done += host.ledger.release(label)
         done += await host.netlink.apply_interface(wanted.interface, clock())
+        await host.plane.settle_tunnel(self.interface)
         if wanted.dns != self._dns:
             done += await host.resolver.apply(self.interface, wanted.dns)
             self._dns = wanted.dns
@@ -377,6 +379,7 @@ class Runner:
             if self._tun.is_present():
                 return
             self._log.warning("%s was removed, making it again", self.interface)
+            self._host.plane.forget(self.interface)
             self._detach()
         await self._attach()
         self._wanted = None
@@ -404,7 +407,7 @@ class Runner:
         status["name_errors"] = self._host.names.errors(label)
         if self._wanted is not None:
             status["mtu"] = self._wanted.interface.mtu
-        status["plane"] = self._host.plane.name
+        status["plane"] = self._host.plane.carrier(self.interface)
         if self.interface in self._host.plane.tables():
             status["counters"] = self._host.plane.counters(self.interface).as_dict()
         return status

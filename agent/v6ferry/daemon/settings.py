@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 STATE_DIRECTORY = Path("/var/lib/v6ferry")
 RUNTIME_DIRECTORY = Path("/run/v6ferry")
 SOCKET_NAME = "control.sock"
 DEFAULT_GROUP = "v6ferry"
+
+PlaneChoice = Literal["auto", "ebpf", "userspace"]
+PLANES: tuple[PlaneChoice, ...] = get_args(PlaneChoice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,5 @@ class Settings:
     """The control socket and what a reboot should forget."""
     group: str | None = None
     """The group that may use the control socket; None takes ``v6ferry`` if there is one."""
+    plane: PlaneChoice = "auto"
+    """What carries packets; "auto" is eBPF where the kernel can."""

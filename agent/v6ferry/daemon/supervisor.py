@@ -17,6 +17,7 @@ from v6ferry.daemon.store import Store
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import HostFacts
+from v6ferry.system.uplinks import find_uplinks
 
 ADDRESS_EVENT_PAUSE = 0.1
 ROUTE_EVENT_PAUSE = 1.0
@@ -138,6 +139,7 @@ class Supervisor:
             runner = self._runners[resource.label] = Runner(resource, self._host)
             await runner.insist(self._facts)
             resource_log(resource.label).info("running on %s", resource.interface)
+        await self._settle_uplinks()
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch the kernel"),
             asyncio.create_task(self._follow(), name="follow the kernel"),
@@ -159,6 +161,11 @@ class Supervisor:
         netlink = self._host.netlink
         facts = await netlink.underlay(exclude=set(own_interfaces))
         return replace(facts, host_addresses=await netlink.host_ipv6_addresses())
+
+    async def _settle_uplinks(self) -> None:
+        """Let the plane know the ways to the underlay, as long as there are tunnels."""
+        uplinks = find_uplinks(self._facts.underlay_mtu) if self._runners else {}
+        await self._host.plane.settle_uplinks(uplinks)
 
     async def _watch(self) -> None:
         def heard(kinds: frozenset[str]) -> None:
@@ -194,6 +201,7 @@ class Supervisor:
         for runner in self._runners.values():
             await runner.update_facts(self._facts)
             runner.verify()
+        await self._settle_uplinks()
         if self._facts.underlay != before.underlay or "ipv4-route" in kinds:
             self._host.names.retry()
 
@@ -240,6 +248,7 @@ class Supervisor:
                 except (SpecificationError, SystemFault) as error:
                     self.problems = {**self.problems, resource.label: str(error)}
                     resource_log(resource.label).error("goes on as it was: %s", error)
+            await self._settle_uplinks()
             _log.info("reloaded: %d resources", len(self._runners))
 
     def _wanted(self) -> dict[str, Resource]:
@@ -316,6 +325,8 @@ class Supervisor:
             for step in reversed(undo):
                 await step()
             raise
+        finally:
+            await self._settle_uplinks()
         self.problems = {
             label: problem
             for label, problem in self.problems.items()

@@ -45,6 +45,7 @@ class Counters:
         "bytes_in",
         "bytes_out",
         "drops",
+        "handed_up",
         "icmp_errors_in",
         "icmp_errors_out",
         "packets_in",
@@ -61,10 +62,27 @@ class Counters:
         self.icmp_errors_out = 0
         self.drops: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()
+        self.handed_up: Counter[str] = Counter()
+        """Packets that the kernel has left to the userspace plane, by reason."""
 
     def drop(self, reason: DropReason, packets: int = 1) -> None:
         """Count packets that go no further."""
         self.drops[reason.value] += packets
+
+    def add(self, other: Counters) -> None:
+        """Count what another has counted."""
+        for name in (
+            "packets_in",
+            "packets_out",
+            "bytes_in",
+            "bytes_out",
+            "icmp_errors_in",
+            "icmp_errors_out",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.drops += other.drops
+        self.rules += other.rules
+        self.handed_up += other.handed_up
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, drops and rules sorted by name."""
@@ -77,4 +95,5 @@ class Counters:
             "icmp_errors_out": self.icmp_errors_out,
             "drops": dict(sorted(self.drops.items())),
             "rules": dict(sorted(self.rules.items())),
+            "handed_up": dict(sorted(self.handed_up.items())),
         }

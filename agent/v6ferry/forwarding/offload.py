@@ -17,7 +17,11 @@ import struct
 from typing import NamedTuple
 
 from v6ferry.system.tun import Offload
-from v6ferry.wire.checksum import pseudo_header_sum, tcp_checksums_are_right
+from v6ferry.wire.checksum import (
+    internet_checksum,
+    pseudo_header_sum,
+    tcp_checksums_are_right,
+)
 from v6ferry.wire.ipv6 import (
     IPV6_HEADER_LENGTH,
     IPV6_MINIMUM_MTU,
@@ -30,7 +34,7 @@ from v6ferry.wire.ipv6 import (
 # pointer.
 _HEADERS = struct.Struct("!4s2xBB36sI4sBB2s2x2s")
 _LONGEST_PACKET = IPV6_HEADER_LENGTH + 65535
-_ACK, _PSH = 0x10, 0x08
+_ACK, _PSH, _FIN, _CWR = 0x10, 0x08, 0x01, 0x80
 
 # Where, behind the IPv6 header, the checksum is (RFC 9293 section 3.1, RFC 768).
 _CHECKSUM_OFFSETS = {NEXT_HEADER_TCP: 16, NEXT_HEADER_UDP: 6}
@@ -122,6 +126,50 @@ class Segments:
         start = segment.header_length
         pieces = [headers, *[packet[start:] for packet in packets[1:]]]
         return pieces, Offload(_CHECKSUM_OFFSETS[NEXT_HEADER_TCP], start, segment.size)
+
+
+def finished(packet: bytes, offload: Offload) -> list[bytes]:
+    """Do what a kernel has left to a network card: split a packet, finish its checksum.
+
+    The segments are those of the kernel's own ``tcp_gso_segment``.
+
+    Args:
+        packet: an IPv6 packet, as long as its header says.
+        offload: what is left to do.
+
+    Returns:
+        The packets as they would be on a wire.
+    """
+    start, size = offload.start, offload.segment_size
+    if not size or len(packet) < start + 20:
+        return [_with_checksum(packet, offload)]
+    header_length = start + (packet[start + 12] >> 4) * 4
+    headers, data = packet[:header_length], packet[header_length:]
+    number = int.from_bytes(headers[start + 4 : start + 8], "big")
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    made: list[bytes] = []
+    for position, piece in enumerate(pieces):
+        flags = headers[start + 13]
+        if position:
+            flags &= ~_CWR
+        if position < len(pieces) - 1:
+            flags &= ~(_FIN | _PSH)
+        segment = bytearray(headers + piece)
+        segment[4:6] = (len(segment) - IPV6_HEADER_LENGTH).to_bytes(2, "big")
+        segment[start + 4 : start + 8] = (number + position * size & 0xFFFFFFFF).to_bytes(4, "big")
+        segment[start + 13] = flags
+        total = pseudo_header_sum(packet[8:40], len(segment) - start, NEXT_HEADER_TCP)
+        segment[start + 16 : start + 18] = total.to_bytes(2, "big")
+        made.append(_with_checksum(bytes(segment), offload))
+    return made
+
+
+def _with_checksum(packet: bytes, offload: Offload) -> bytes:
+    """Finish the checksum of a packet, which is so far the sum of the pseudo-header."""
+    at = offload.start + offload.checksum_offset
+    checksum = internet_checksum(packet[offload.start :])
+    # RFC 8200 section 8.1: UDP sends the sum 0 as 0xffff; for others the two mean the same.
+    return packet[:at] + (checksum or 0xFFFF).to_bytes(2, "big") + packet[at + 2 :]
 
 
 def unfinished(packet: bytes) -> Offload | None:

@@ -35,16 +35,33 @@ ISATAP_PATTERN = BitPattern(value=0x0000_5EFE << 32, mask=0xFDFF_FFFF << 32)
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The endpoint is inside the IPv6 address: 32 bits from ``bit_offset`` (0 is the highest)."""
+    """The endpoint is inside the IPv6 address, from ``bit_offset`` on (0 is the highest bit).
+
+    Where all endpoints have their first ``common_length`` bits in common, only the others are
+    inside (RFC 5969 section 4).
+    """
 
     bit_offset: int
     pattern: BitPattern | None = None
+    common: int = 0
+    """The bits that all endpoints have in common, in their place; the others are zero."""
+    common_length: int = 0
+
+    @property
+    def shift(self) -> int:
+        """How far to the right the address has to go."""
+        return 96 + self.common_length - self.bit_offset
+
+    @property
+    def mask(self) -> int:
+        """The bits of the endpoint that the address has then."""
+        return _IPV4_MASK >> self.common_length
 
     def endpoint(self, address: int) -> int | None:
         """The IPv4 endpoint inside the 128-bit ``address``; None where the pattern is absent."""
         if self.pattern is not None and not self.pattern.matches(address):
             return None
-        return (address >> (96 - self.bit_offset)) & _IPV4_MASK
+        return (address >> self.shift) & self.mask | self.common
 
 
 ISATAP = Embedded(bit_offset=96, pattern=ISATAP_PATTERN)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding import icmp_errors
+from v6ferry.forwarding.candidates import Ends, candidates
 from v6ferry.forwarding.counters import Counters, DropReason
 from v6ferry.forwarding.decide import (
     Accept,
@@ -23,10 +24,13 @@ from v6ferry.forwarding.decide import (
 )
 from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
+from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.path import Path, find_path
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.system.sockets import Underlay, ancillary, path_mtu
+from v6ferry.system.traffic_control import Direction, TrafficControl
 from v6ferry.system.tun import Tun
+from v6ferry.system.uplinks import Uplink
 from v6ferry.wire.icmpv4 import Icmpv4Error
 from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
@@ -58,7 +62,7 @@ class ReceivedControl:
     outer_destination: IPv4Address
 
 
-class _Tunnel:
+class Tunnel:
     """A TUN device, its table and its counters."""
 
     def __init__(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]):
@@ -77,24 +81,35 @@ class UserspacePlane:
         loop: the event loop whose readers call the plane.
         underlay: the raw sockets.
         clock: seconds, monotonic.
+        traffic_control: where programs of an earlier agent may still be.
     """
 
     name = "userspace"
 
     def __init__(
-        self, loop: AbstractEventLoop, underlay: Underlay, clock: Callable[[], float]
+        self,
+        loop: AbstractEventLoop,
+        underlay: Underlay,
+        clock: Callable[[], float],
+        traffic_control: TrafficControl,
     ) -> None:
         self._loop = loop
         self._underlay = underlay
         self._clock = clock
-        self._tunnels: dict[str, _Tunnel] = {}
-        self._accepted: dict[bytes, tuple[_Tunnel, Accept]] = {}
+        self._traffic_control = traffic_control
+        self._tunnels: dict[str, Tunnel] = {}
+        self._candidates: dict[Ends, tuple[str, ...]] = {}
+        self._accepted: dict[bytes, tuple[Tunnel, Accept]] = {}
         self._buffer = bytearray(IPV4_MAXIMUM_LENGTH)
         self._view = memoryview(self._buffer)
         self._delivery = Delivery()
         self._limiter = icmp_errors.ErrorLimiter()
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
+        self.faults: dict[str, str] = {}
+        """Why an interface has to do without the fast path of this plane."""
+        self.why = ""
+        """Why it is this plane that runs, where a faster one was wanted."""
 
     def start(self) -> None:
         """Receive from the underlay; what has waited there finds the tunnels that were added."""
@@ -110,8 +125,8 @@ class UserspacePlane:
 
     def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
         """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
-        tunnel = self._tunnels[tun.name] = _Tunnel(tun, table, control)
-        self._accepted.clear()
+        tunnel = self._tunnels[tun.name] = Tunnel(tun, table, control)
+        self._tables_changed()
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
     def update(self, table: TunnelTable) -> None:
@@ -119,17 +134,47 @@ class UserspacePlane:
         tunnel = self._tunnels[table.interface]
         tunnel.table = table
         tunnel.paths.clear()
-        self._accepted.clear()
+        self._tables_changed()
 
     def remove(self, interface: str) -> None:
-        """Carry no more packets of ``interface``."""
-        tunnel = self._tunnels.pop(interface)
-        self._loop.remove_reader(tunnel.tun.descriptor)
+        """Carry no more packets of ``interface`` from here, where another agent may go on."""
+        tunnel = self._tunnels.pop(interface, None)
+        if tunnel is not None:
+            self._loop.remove_reader(tunnel.tun.descriptor)
+            self._tables_changed()
+
+    def forget(self, interface: str) -> None:
+        """Carry no more packets of ``interface`` at all: it is about to be removed."""
+        self.remove(interface)
+
+    def _tables_changed(self) -> None:
         self._accepted.clear()
+        self._candidates = candidates(self.tables())
+
+    async def settle_tunnel(self, interface: str) -> None:
+        """Have the programs of this plane on a tunnel interface, and no others of ours.
+
+        What cannot be is in ``faults`` afterwards.
+        """
+        tun = self._tunnels[interface].tun
+        await self._traffic_control.detach(tun.index, Direction.EGRESS)
+        tun.take_super_packets(False)
+
+    async def settle_uplinks(self, uplinks: Mapping[int, Uplink]) -> None:
+        """Have the programs of this plane on the ways to the underlay, and none elsewhere.
+
+        What cannot be is in ``faults`` afterwards.
+        """
+        for index, _name in socket.if_nameindex():
+            await self._traffic_control.detach(index, Direction.INGRESS)
 
     def counters(self, interface: str) -> Counters:
         """What ``interface`` has carried and dropped."""
         return self._tunnels[interface].counters
+
+    def carrier(self, interface: str) -> str:
+        """Return the name of the plane that carries the packets of ``interface``."""
+        return UserspacePlane.name
 
     def tables(self) -> Mapping[str, TunnelTable]:
         """The tables in force, by interface."""
@@ -153,11 +198,11 @@ class UserspacePlane:
 
     # From the TUN device to the underlay
 
-    def _transmit(self, tunnel: _Tunnel) -> None:
+    def _transmit(self, tunnel: Tunnel) -> None:
         read = tunnel.tun.read
         for _turn in range(PACKETS_A_WAKEUP):
             try:
-                packet = read()
+                packet, offload = read()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -166,9 +211,13 @@ class UserspacePlane:
                 # The device was removed behind our back; the reconciler will make it again.
                 self._loop.remove_reader(tunnel.tun.descriptor)
                 return
-            self._transmit_packet(tunnel, packet)
+            if offload is None:
+                self._transmit_packet(tunnel, packet)
+                continue
+            for one in finished(packet, offload):
+                self._transmit_packet(tunnel, one)
 
-    def _transmit_packet(self, tunnel: _Tunnel, packet: bytes) -> None:
+    def _transmit_packet(self, tunnel: Tunnel, packet: bytes) -> None:
         length = len(packet)
         if length < IPV6_HEADER_LENGTH or packet[0] >> 4 != 6:
             tunnel.counters.drop(DropReason.INNER_NOT_IPV6)
@@ -203,7 +252,7 @@ class UserspacePlane:
         if path.rule is not None:
             counters.rules[path.rule] += 1
 
-    def _remember(self, tunnel: _Tunnel, flow: bytes) -> Path:
+    def _remember(self, tunnel: Tunnel, flow: bytes) -> Path:
         """Decide for a pair of addresses and remember it."""
         if len(tunnel.paths) >= _REMEMBERED_FLOWS:
             tunnel.paths.clear()
@@ -211,7 +260,7 @@ class UserspacePlane:
         path = tunnel.paths[flow] = find_path(tunnel.table, source, destination, self._clock())
         return path
 
-    def _send_failed(self, tunnel: _Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:
+    def _send_failed(self, tunnel: Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:
         # Whatever was remembered may be why: decide again with the next packet.
         path = tunnel.paths.pop(flow, None)
         if error.errno == errno.EMSGSIZE and path is not None and path.endpoint is not None:
@@ -223,7 +272,7 @@ class UserspacePlane:
         if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
             self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
 
-    def _answer(self, tunnel: _Tunnel, reply: bytes | None) -> None:
+    def _answer(self, tunnel: Tunnel, reply: bytes | None) -> None:
         """Give an ICMPv6 error to the kernel, which routes it to the sender of the inner packet."""
         if reply is None or not self._limiter.allows(self._clock()):
             return
@@ -234,13 +283,24 @@ class UserspacePlane:
             return
         tunnel.counters.icmp_errors_out += 1
 
-    def _answer_soft_error(self, tunnel: _Tunnel, path: Path, packet: bytes) -> None:
+    def _answer_soft_error(self, tunnel: Tunnel, path: Path, packet: bytes) -> None:
         """Report what an ICMPv4 error with too short a quotation could not (section 3.4)."""
         if path.endpoint is None:
             return
-        until = tunnel.soft_errors.pop(path.endpoint, None)
+        until = tunnel.soft_errors.get(path.endpoint)
+        if until is not None:
+            self._expect_no_more(tunnel, path.endpoint)
         if until is not None and until >= self._clock():
             self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
+
+    def _expect(self, tunnel: Tunnel, endpoint: IPv4Address) -> None:
+        """Answer the next packet to ``endpoint`` with an error."""
+        if len(tunnel.soft_errors) >= _REMEMBERED_SOFT_ERRORS:
+            tunnel.soft_errors.clear()
+        tunnel.soft_errors[endpoint] = self._clock() + _SOFT_ERROR_LIFETIME
+
+    def _expect_no_more(self, tunnel: Tunnel, endpoint: IPv4Address) -> None:
+        del tunnel.soft_errors[endpoint]
 
     # From the underlay to the TUN device
 
@@ -303,15 +363,18 @@ class UserspacePlane:
             return
         self._delivery.add(tunnel.tun, counters, accept, packet)
 
-    def _choose_tunnel(self, flow: bytes) -> tuple[_Tunnel, Accept] | None:
+    def _choose_tunnel(self, flow: bytes) -> tuple[Tunnel, Accept] | None:
         """The first tunnel whose table accepts the packet; a refusal is counted and forgotten.
 
         Refusals are not remembered: a sender who forges sources must not fill our memory.
         """
         outer_source, outer_destination = IPv4Address(flow[0:4]), IPv4Address(flow[4:8])
         source, destination = IPv6Address(flow[8:24]), IPv6Address(flow[24:40])
-        refused: list[tuple[_Tunnel, DropReason]] = []
-        for tunnel in self._tunnels.values():
+        refused: tuple[Tunnel, DropReason] | None = None
+        names = self._candidates.get((outer_destination, outer_source))
+        if names is None:
+            names = self._candidates.get((outer_destination, None), ())
+        for tunnel in map(self._tunnels.__getitem__, names):
             decision = decide_decapsulation(
                 tunnel.table, outer_source, outer_destination, source, destination
             )
@@ -320,13 +383,12 @@ class UserspacePlane:
                     self._accepted.clear()
                 self._accepted[flow] = (tunnel, decision)
                 return tunnel, decision
-            refused.append((tunnel, decision.reason))
-        # The tunnel that came furthest knows best why: it at least has the outer destination.
-        for tunnel, reason in refused:
-            if reason is not DropReason.OUTER_DESTINATION:
-                tunnel.counters.drop(reason)
-                return None
-        self.unclaimed.drop(DropReason.NO_TUNNEL)
+            # The first one that refuses it knows best why.
+            refused = refused or (tunnel, decision.reason)
+        if refused is None:
+            self.unclaimed.drop(DropReason.NO_TUNNEL)
+        else:
+            refused[0].counters.drop(refused[1])
         return None
 
     # ICMPv4 errors about what was sent
@@ -362,7 +424,5 @@ class UserspacePlane:
             if translation.reply is not None:
                 self._answer(tunnel, translation.reply)
             elif not translation.fragmentation_needed:
-                if len(tunnel.soft_errors) >= _REMEMBERED_SOFT_ERRORS:
-                    tunnel.soft_errors.clear()
-                tunnel.soft_errors[translation.endpoint] = self._clock() + _SOFT_ERROR_LIFETIME
+                self._expect(tunnel, translation.endpoint)
             return

@@ -47,6 +47,7 @@ from v6ferry.system.state import (
     UnderlayAddress,
 )
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl, write_sysctl
+from v6ferry.system.traffic_control import TrafficControl
 
 # linux/if.h, if_addr.h, netlink.h, rtnetlink.h
 _IFF_UP = 0x1
@@ -117,6 +118,7 @@ class Netlink:
         # Strict checking makes the kernel filter dumps itself: on a router with a full routing
         # table, the routes of one interface still take a millisecond.
         self._rtnetlink = AsyncIPRoute(strict_check=True, ext_ack=True)
+        self.traffic_control = TrafficControl(self._rtnetlink)
         return self
 
     async def __aexit__(

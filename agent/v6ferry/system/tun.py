@@ -2,9 +2,9 @@
 """TUN devices: the tunnel interfaces' other end (Linux Documentation/networking/tuntap.rst).
 
 A device is made persistent, so its addresses and routes outlive this process; opening it again
-attaches to it as it is. The kernel wants no offload from us, so what it hands over is packets;
-it takes large ones, to be split where they are forwarded (struct virtio_net_hdr, Virtual I/O
-Device 1.2 section 5.1.6).
+attaches to it as it is. What the kernel has left to do of a packet, and what we leave to it, is
+said in a header (struct virtio_net_hdr, Virtual I/O Device 1.2 section 5.1.6): large packets to be
+split where they are sent, checksums to be finished.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ IFF_VNET_HDR = 0x4000
 IFF_MULTI_QUEUE = 0x0100
 _OUR_WAY = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR
 _WAYS = _OUR_WAY | IFF_MULTI_QUEUE
+# Checksums, TCP over IPv4 (which the kernel wants along), TCP over IPv6, that with ECN.
+_SUPER_PACKETS = 0x01 | 0x02 | 0x04 | 0x08
 
 # linux/virtio_net.h: flags, type of segmentation, lengths of headers and of a segment's data, where
 # what the checksum covers begins, and where from there the checksum is.
@@ -56,11 +58,13 @@ class Offload(NamedTuple):
     """
 
     checksum_offset: int
-    """Octets from the end of the IPv6 header."""
+    """Octets from ``start`` to the checksum."""
     header_length: int = 0
     """Octets of the IPv6 and TCP headers, if the packet consists of TCP segments."""
     segment_size: int = 0
     """Octets of data in each of them but the last."""
+    start: int = IPV6_HEADER_LENGTH
+    """Octets before what the checksum covers."""
 
     def header(self) -> bytes:
         """Return the struct virtio_net_hdr."""
@@ -69,7 +73,7 @@ class Offload(NamedTuple):
             _SEGMENTS_OF_TCP_OVER_IPV6 if self.segment_size else 0,
             self.header_length,
             self.segment_size,
-            IPV6_HEADER_LENGTH,
+            self.start,
             self.checksum_offset,
         )
 
@@ -94,14 +98,29 @@ class Tun:
         except OSError:
             return False
 
-    def read(self) -> bytes:
+    def read(self) -> tuple[bytes, Offload | None]:
         """Return the next packet that the kernel sends through the device.
+
+        With it comes what the kernel has left to do of it, only after ``take_super_packets``.
 
         Raises:
             BlockingIOError: There is none.
             OSError: The device is gone.
         """
-        return os.read(self.descriptor, _LARGEST_READ)[_OFFLOAD.size :]
+        data = os.read(self.descriptor, _LARGEST_READ)
+        packet = data[_OFFLOAD.size :]
+        if not data[0] & _NEEDS_CHECKSUM:
+            return packet, None
+        _flags, kind, headers, size, start, offset = _OFFLOAD.unpack_from(data)
+        return packet, Offload(offset, headers, size if kind else 0, start)
+
+    def take_super_packets(self, take: bool) -> None:
+        """Let the kernel send packets that a network card would split and finish, or not.
+
+        Raises:
+            OSError: The device is gone.
+        """
+        fcntl.ioctl(self.descriptor, TUNSETOFFLOAD, _SUPER_PACKETS if take else 0)
 
     def write(self, *pieces: bytes, offload: Offload | None = None) -> None:
         """Have the kernel receive a packet from the device.

@@ -13,6 +13,7 @@ from scapy.packet import Packet, Raw
 from v6ferry.forwarding.counters import Counters
 from v6ferry.forwarding.decide import Accept
 from v6ferry.forwarding.delivery import Delivery
+from v6ferry.forwarding.offload import finished
 from v6ferry.system.tun import Tun, open_tun
 from v6ferry.wire.checksum import pseudo_header_sum, tcp_checksums_are_right
 
@@ -33,10 +34,16 @@ def router() -> Iterator[tuple[Tun, Tun]]:
         yield to_a, to_b
 
 
-def forwarded(packets: list[Packet]) -> tuple[list[bytes], Counters]:
-    """What comes out towards B when the packets are delivered together from A."""
+def forwarded(
+    packets: list[Packet], *, super_packets: bool = False
+) -> tuple[list[bytes], Counters]:
+    """What comes out towards B when the packets are delivered together from A.
+
+    The kernel splits what it sends to B, or with super-packets leaves that to us.
+    """
     counters, delivery = Counters(), Delivery()
     with router() as (to_a, to_b):
+        to_b.take_super_packets(super_packets)
         for packet in packets:
             delivery.add(to_a, counters, ACCEPT, bytes(packet))
         delivery.flush()
@@ -44,7 +51,8 @@ def forwarded(packets: list[Packet]) -> tuple[list[bytes], Counters]:
         # The kernel forwards while it takes the packet; nothing has to be waited for.
         with contextlib.suppress(BlockingIOError):
             while True:
-                came.append(to_b.read())
+                packet, offload = to_b.read()
+                came += [packet] if offload is None else finished(packet, offload)
     return [one for one in came if IPv6(one).src == A], counters
 
 
@@ -71,11 +79,12 @@ TIMESTAMPS = [("NOP", None), ("NOP", None), ("Timestamp", (7, 8))]
     "lengths", [(1208,) * 50, (1208, 1208, 77), (1, 1, 1), (1207, 1206), (64, 64, 999, 999)]
 )
 @pytest.mark.parametrize("options", [[], TIMESTAMPS])
-def test_kernel_forwards_the_segments_that_came(lengths, options):
-    """To the last bit, but for the hop limit."""
+@pytest.mark.parametrize("super_packets", [False, True])
+def test_kernel_forwards_the_segments_that_came(lengths, options, super_packets):
+    """To the last bit, but for the hop limit; whether the kernel splits them or we do."""
     packets = segments(*lengths, options=options)
     packets[-1][TCP].flags = "PA"
-    came, counters = forwarded(packets)
+    came, counters = forwarded(packets, super_packets=super_packets)
     assert counters.packets_in == len(lengths)
     assert counters.bytes_in == sum(len(one) for one in packets)
     assert came == one_hop_further(packets)

@@ -42,10 +42,12 @@ def refusal(host: LabHost, kind: str, **spec: Any) -> str:
     return done.stderr.removeprefix("v6ferry: ").rstrip()
 
 
-def set_up(lab: Lab, *, routers: tuple[str, ...] = ("router",), **host_spec: Any) -> None:
+def set_up(
+    lab: Lab, *, routers: tuple[str, ...] = ("router",), plane: str = "auto", **host_spec: Any
+) -> None:
     """Start the agents and make routers and hosts."""
     for name in (*routers, "a", "b"):
-        lab[name].start_agent()
+        lab[name].start_agent("--plane", plane)
     for name in routers:
         apply(lab[name], "isatap_router", prefixes=[PREFIX])
     addresses = [str(lab[name].ipv4) for name in routers]

@@ -67,12 +67,14 @@ def test_bulk_tcp_arrives_whole(lab: Lab) -> None:
     ],
 )
 def test_bulk_tcp_arrives_whole_where_the_kernel_merges_segments(
-    lab: Lab, receive_offload: None, sender: str, receiver: str, address: str, by: str
+    lab: Lab, plane: str, receive_offload: None, sender: str, receiver: str, address: str, by: str
 ) -> None:
     """Receive offload looks into protocol 41: raw sockets get packets of up to 64 KiB."""
     receive = bulk.receive(lab[receiver], PORT)
     send = bulk.send(lab[sender], address, PORT, MEGABYTES)
-    assert average_packet(lab[by], receive, send) > 2 * 1280
+    # The kernel knows of what it has merged how many packets it was.
+    least, most = (2 * 1280, 65535) if plane == "userspace" else (1200, 1280)
+    assert least < average_packet(lab[by], receive, send) <= most
 
 
 def test_bulk_tcp_comes_back_whole_through_the_router(lab: Lab) -> None:

@@ -284,13 +284,17 @@ for number in range(3000):
 """
 
 
-def test_udp_through_the_tunnel_keeps_its_checksum(lab, a):
+def test_udp_through_the_tunnel_keeps_its_checksum(lab, a, plane):
+    if plane == "ebpf":
+        # Between namespaces nobody finishes a checksum: the receiver is told that it is right.
+        a.run(["ethtool", "-K", "eth0", "tx", "off"])
     with lab["b"].capture("isatap0", "udp") as capture:
         a.run(["python3", "-c", UDP_HELLO, B])
         capture.wait_for(1)
     packet = capture.packets[0]
     sent = packet[UDP].chksum
     del packet[UDP].chksum
+    a.run(["ethtool", "-K", "eth0", "tx", "on"])
     assert IPv6(bytes(packet[IPv6]))[UDP].chksum == sent
 
 

@@ -1,0 +1,751 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The fast path: executes the forwarding and ingress tables of the agent in the kernel.
+ *
+ * Two programs. "encapsulate" sits on the egress of every tunnel interface, "decapsulate" on the
+ * ingress of every interface of the underlay. They know no technology: what to do is in the maps,
+ * which the agent fills from the same tables that its userspace plane executes
+ * (v6ferry/forwarding/table.py). v6ferry/forwarding/ebpf/layout.py says the same of the structures
+ * below in Python; the two are compared when the object is loaded.
+ *
+ * A packet that needs thought goes on as if there were no program (TC_ACT_UNSPEC, so that filters
+ * of others see it too): from the tunnel interface into the agent's TUN descriptor, from the
+ * underlay into its raw socket. There the userspace plane decides, answers and counts. So wherever
+ * anything is in doubt, hand_up() is right, and only slow.
+ *
+ * License: the programs are GPL-2.0-or-later, as the kernel's helpers want of them; the agent is
+ * GPL-3.0-or-later, which that allows.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* Newer than the headers this is compiled with. A kernel without them refuses the call. */
+#define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)	/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3 */
+#define FIB_LOOKUP_SKIP_NEIGH (1U << 3)		/* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 */
+#define FIB_LOOKUP_SRC (1U << 4)		/* BPF_FIB_LOOKUP_SRC, Linux 6.7 */
+
+#define ICMPV6_ROUTER_SOLICITATION 133
+#define ICMPV6_REDIRECT 137
+#define IPV4_MORE_FRAGMENTS_OR_OFFSET 0x3fff
+#define IPV4_DONT_FRAGMENT 0x4000
+#define IPV6_MINIMUM_MTU 1280
+#define ECN_MASK 3
+#define ECN_DROP 255
+
+#define ACCEPTED_SELECTORS 2
+#define SOURCE_SELECTORS 2
+#define CANDIDATES 16
+#define LARGEST_TABLE (1 << 20)
+#define MOST_TUNNELS 4096
+#define MOST_UPLINKS 4096
+
+/* Why a packet went no further; in the order of DROP_REASONS in layout.py. */
+enum drop_reason {
+	DROP_OUTER_SOURCE,
+	DROP_OUTER_SOURCE_IS_OURS,
+	DROP_INNER_SOURCE,
+	DROP_INNER_DESTINATION,
+	DROP_SOURCE_MISMATCH,
+	DROP_ECN,
+	DROP_SEND_REFUSED,
+	DROP_TUNNEL_DOWN,
+	DROP_LOOP_ENDPOINT,
+	DROP_LOOP_SOURCE,
+	DROP_LOOP_DESTINATION,
+	DROP_REASONS,
+	DROP_SLOTS = 16,		/* a power of two, so that a mask shows the verifier the bounds */
+};
+
+/* Why a packet went to the userspace plane; in the order of HandUp in layout.py. */
+enum hand_up_reason {
+	UP_NOT_IPV6,
+	UP_LENGTH,
+	UP_FRAGMENT,
+	UP_OPTIONS,
+	UP_CHECKSUM,
+	UP_CONTROL,
+	UP_MULTICAST,
+	UP_NO_ENDPOINT,
+	UP_NO_SOURCE,
+	UP_WATCHED,
+	UP_NO_ROUTE,
+	UP_TOO_BIG,
+	UP_OFFLOAD,
+	UP_REFUSED,
+	UP_REASONS,
+};
+
+/* Sets of addresses that tables have; see struct member_key. */
+enum set {
+	SET_LOCAL_ENDPOINT,
+	SET_HOST_ENDPOINT,
+	SET_HOST_ADDRESS,
+	SET_WATCHED_ENDPOINT,
+	SET_LISTED,
+};
+
+enum way {
+	WAY_REFUSED,
+	WAY_FIXED,
+	WAY_EMBEDDED,
+};
+
+enum tunnel_flag {
+	TUNNEL_COPIES_DSCP = 1,
+	TUNNEL_FOLLOWS_PATH_MTU = 2,
+	TUNNEL_WATCHES_ENDPOINTS = 4,
+	TUNNEL_HANDS_UP_REFUSED = 8,
+};
+
+/* 128 bits, both halves in host byte order. */
+struct address {
+	__u64 high;
+	__u64 low;
+};
+
+/* Bits of an IPv6 address that are an IPv4 address: table.Embedded. */
+struct selector {
+	struct address pattern;
+	struct address pattern_mask;
+	__u32 shift;
+	__u32 mask;
+	__u32 common;
+	__u32 reserved;
+};
+
+/* Of the tunnel interface whose index is the key: table.Encapsulation. */
+struct tunnel {
+	__u32 flags;
+	__u8 ttl;
+	__u8 tos;
+	__u8 link_layer_length;		/* octets before the IPv6 header: 0 but in test runs */
+	__u8 source_selectors;
+	__be32 default_source;		/* 0 leaves the choice to the kernel's routing */
+	__u32 reserved;
+	struct selector sources[SOURCE_SELECTORS];
+};
+
+struct prefix_key {
+	__u32 prefix_length;		/* that of the IPv6 prefix, and 32 for the tunnel */
+	__u32 tunnel;
+	__u8 address[16];
+};
+
+struct forwarding_rule {
+	__u32 identifier;
+	__u32 way;
+	__be32 endpoint;
+	__u32 reserved;
+	struct selector selector;
+};
+
+struct ingress_rule {
+	__u32 identifier;
+	__u32 selectors;
+	__u32 listed;			/* whether outer sources of the SET_LISTED of the rule will do */
+	__u32 reserved;
+	struct selector accept[ACCEPTED_SELECTORS];
+};
+
+struct member_key {
+	__u32 owner;			/* tunnel interface; for SET_LISTED, the rule */
+	__u32 set;
+	__u8 address[16];		/* IPv4 in the last four octets, zeros before */
+};
+
+struct candidates_key {
+	__be32 destination;
+	__be32 source;			/* 0 for any */
+};
+
+/* Tunnels that may accept packets between two endpoints, in the order in which they are asked. */
+struct candidates {
+	__u32 count;			/* more than CANDIDATES if not all are here */
+	__u32 tunnels[CANDIDATES];
+};
+
+struct counters {
+	__u64 packets_in;
+	__u64 bytes_in;
+	__u64 packets_out;
+	__u64 bytes_out;
+	__u64 drops[DROP_SLOTS];
+	__u64 handed_up[UP_REASONS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MOST_TUNNELS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct tunnel);
+} tunnels SEC(".maps");
+
+/* Octets of the link-layer header, by index of the underlay's interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MOST_UPLINKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} uplinks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, struct forwarding_rule);
+} forwarding SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, struct ingress_rule);
+} ingress SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct member_key);
+	__type(value, __u32);
+} members SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct candidates_key);
+	__type(value, struct candidates);
+} candidates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, MOST_TUNNELS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct counters);
+} tunnel_counters SEC(".maps");
+
+/* Packets, by rule. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 2 * LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u64);
+} rule_counters SEC(".maps");
+
+static __always_inline int hand_up(__u32 tunnel, enum hand_up_reason reason)
+{
+	struct counters *counters = bpf_map_lookup_elem(&tunnel_counters, &tunnel);
+
+	if (counters)
+		counters->handed_up[reason]++;
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int drop(__u32 tunnel, enum drop_reason reason, __u32 packets)
+{
+	struct counters *counters = bpf_map_lookup_elem(&tunnel_counters, &tunnel);
+
+	if (counters)
+		counters->drops[reason & (DROP_SLOTS - 1)] += packets;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline void count_rule(__u32 identifier, __u32 packets)
+{
+	__u64 *counter = bpf_map_lookup_elem(&rule_counters, &identifier);
+
+	if (counter)
+		*counter += packets;
+}
+
+static __always_inline int is_member(__u32 owner, enum set set, const struct in6_addr *address)
+{
+	struct member_key key = { .owner = owner, .set = set };
+
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&members, &key) != 0;
+}
+
+static __always_inline int is_endpoint(__u32 owner, enum set set, __be32 endpoint)
+{
+	struct member_key key = { .owner = owner, .set = set };
+
+	__builtin_memcpy(key.address + 12, &endpoint, sizeof(endpoint));
+	return bpf_map_lookup_elem(&members, &key) != 0;
+}
+
+static __always_inline struct address as_bits(const struct in6_addr *address)
+{
+	struct address bits;
+
+	bits.high = (__u64)bpf_ntohl(address->s6_addr32[0]) << 32 | bpf_ntohl(address->s6_addr32[1]);
+	bits.low = (__u64)bpf_ntohl(address->s6_addr32[2]) << 32 | bpf_ntohl(address->s6_addr32[3]);
+	return bits;
+}
+
+/* Store the endpoint inside the address; return whether there is one. */
+static __always_inline int select(const struct selector *selector, struct address address,
+				  __be32 *endpoint)
+{
+	__u32 shift = selector->shift;
+	__u64 bits;
+
+	if ((address.high & selector->pattern_mask.high) != selector->pattern.high ||
+	    (address.low & selector->pattern_mask.low) != selector->pattern.low)
+		return 0;
+	if (shift >= 64)
+		bits = address.high >> (shift & 63);
+	else if (shift)
+		bits = address.low >> (shift & 63) | address.high << ((64 - shift) & 63);
+	else
+		bits = address.low;
+	*endpoint = bpf_htonl((__u32)(bits & selector->mask) | selector->common);
+	return 1;
+}
+
+/* As addresses/ipv4.py has it: not 0/8, 127/8, multicast or reserved. */
+static __always_inline int is_unicast_endpoint(__be32 endpoint)
+{
+	__u32 first = bpf_ntohl(endpoint) >> 24;
+
+	return first > 0 && first < 224 && first != 127;
+}
+
+static __always_inline int is_multicast(const struct in6_addr *address)
+{
+	return address->s6_addr[0] == 0xff;
+}
+
+/* Unspecified, loopback, IPv4-compatible and IPv4-mapped addresses (RFC 4213 section 3.6). */
+static __always_inline int is_never_on_a_link(struct address address)
+{
+	__u32 middle = address.low >> 32;
+
+	return address.high == 0 && (middle == 0 || middle == 0xffff);
+}
+
+/* Whether any automatic tunnel would send the address back to this host (RFC 6324 section 3.3). */
+static __always_inline int embeds_ours(__u32 tunnel, struct address address)
+{
+	if ((address.low >> 32 & 0xfdffffff) == 0x00005efe &&
+	    is_endpoint(tunnel, SET_HOST_ENDPOINT, bpf_htonl((__u32)address.low)))
+		return 1;
+	return address.high >> 48 == 0x2002 &&
+	       is_endpoint(tunnel, SET_HOST_ENDPOINT, bpf_htonl((__u32)(address.high >> 16)));
+}
+
+/* What the packet will be on the wire: a super-packet is many. */
+struct size {
+	__u32 packets;
+	__u32 octets;			/* of all of them, each with its IPv6 header */
+	__u32 largest;			/* octets of the largest of them */
+};
+
+/* Store the size of an inner packet; return whether it is understood. */
+static __always_inline int measure(struct __sk_buff *skb, const struct ipv6hdr *inner,
+				   __u32 offset, struct size *size)
+{
+	__u32 length = sizeof(*inner) + bpf_ntohs(inner->payload_len);
+	__u32 segment = skb->gso_size, headers = sizeof(*inner), data;
+	__u8 data_offset;
+
+	size->packets = 1;
+	size->octets = size->largest = length;
+	if (!segment)
+		return 1;
+	if (inner->nexthdr == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, offset + sizeof(*inner) + 12, &data_offset, 1))
+			return 0;
+		headers += (data_offset >> 4) * 4;
+	} else if (inner->nexthdr == IPPROTO_UDP) {
+		headers += 8;
+	} else {
+		return 0;
+	}
+	if (length <= headers)
+		return 0;
+	data = length - headers;
+	size->packets = (data + segment - 1) / segment;
+	size->octets = data + size->packets * headers;
+	if (size->packets > 1)
+		size->largest = headers + segment;
+	return 1;
+}
+
+static __always_inline __u16 header_sum(const struct iphdr *header)
+{
+	const __u16 *words = (const __u16 *)header;
+	__u32 sum = 0;
+
+	#pragma unroll
+	for (int i = 0; i < 10; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline __u8 traffic_class(const struct ipv6hdr *header)
+{
+	return header->priority << 4 | header->flow_lbl[0] >> 4;
+}
+
+/* The outer source: the address that the inner one embeds if it is ours, or else the default. */
+static __always_inline __be32 outer_source(__u32 index, const struct tunnel *tunnel,
+					   struct address source)
+{
+	__be32 endpoint;
+
+	#pragma unroll
+	for (int i = 0; i < SOURCE_SELECTORS; i++) {
+		if (i < tunnel->source_selectors && select(&tunnel->sources[i], source, &endpoint) &&
+		    is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint))
+			return endpoint;
+	}
+	return tunnel->default_source;
+}
+
+/*
+ * Ask the kernel's routing. The tunnel interface is taken for the one where the outer packet came
+ * in, for only so the kernel answers for whichever way out; it wants IPv4 forwarding enabled there.
+ */
+static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_lookup *route,
+					  __u32 index, const struct iphdr *outer, __u32 length)
+{
+	__u32 flags = FIB_LOOKUP_SKIP_NEIGH | (outer->saddr ? 0 : FIB_LOOKUP_SRC);
+	long result;
+
+	__builtin_memset(route, 0, sizeof(*route));
+	route->family = 2;		/* AF_INET */
+	route->l4_protocol = IPPROTO_IPV6;
+	route->tot_len = length;
+	route->ifindex = index;
+	route->tos = outer->tos & ~ECN_MASK;
+	route->ipv4_src = outer->saddr;
+	route->ipv4_dst = outer->daddr;
+	result = bpf_fib_lookup(skb, route, sizeof(*route), flags);
+	if (result >= 0 || !outer->saddr)
+		return result;
+	/* An older kernel; it also looks for the neighbour, which is of no interest here. */
+	result = bpf_fib_lookup(skb, route, sizeof(*route), 0);
+	return result == BPF_FIB_LKUP_RET_NO_NEIGH ? BPF_FIB_LKUP_RET_SUCCESS : result;
+}
+
+SEC("tc")
+int encapsulate(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup route;
+	__u32 index = skb->ifindex;
+	struct forwarding_rule *rule;
+	struct counters *counters;
+	struct prefix_key key;
+	struct tunnel *tunnel;
+	struct address source;
+	struct ipv6hdr inner;
+	struct iphdr outer;
+	struct size size;
+	__be32 endpoint;
+	__u32 length;
+	__u8 class;
+	long found;
+
+	tunnel = bpf_map_lookup_elem(&tunnels, &index);
+	if (!tunnel)
+		return TC_ACT_UNSPEC;
+	if (bpf_skb_load_bytes(skb, tunnel->link_layer_length, &inner, sizeof(inner)))
+		return hand_up(index, UP_LENGTH);
+	if (inner.version != 6)
+		return hand_up(index, UP_NOT_IPV6);
+	if (skb->len != tunnel->link_layer_length + sizeof(inner) + bpf_ntohs(inner.payload_len))
+		return hand_up(index, UP_LENGTH);
+	if (is_multicast(&inner.daddr))
+		return hand_up(index, UP_MULTICAST);
+
+	key.prefix_length = 32 + 128;
+	key.tunnel = index;
+	__builtin_memcpy(key.address, &inner.daddr, sizeof(key.address));
+	rule = bpf_map_lookup_elem(&forwarding, &key);
+	if (!rule)
+		return hand_up(index, UP_NO_ENDPOINT);
+	if (rule->way == WAY_FIXED)
+		endpoint = rule->endpoint;
+	else if (rule->way != WAY_EMBEDDED ||
+		 !select(&rule->selector, as_bits(&inner.daddr), &endpoint))
+		return hand_up(index, UP_NO_ENDPOINT);
+
+	if (!measure(skb, &inner, tunnel->link_layer_length, &size))
+		return hand_up(index, UP_OFFLOAD);
+	if (is_endpoint(index, SET_HOST_ENDPOINT, endpoint))
+		return drop(index, DROP_LOOP_ENDPOINT, size.packets);
+	if (!is_unicast_endpoint(endpoint))
+		return hand_up(index, UP_NO_ENDPOINT);
+	source = as_bits(&inner.saddr);
+	if (embeds_ours(index, source) && !is_member(index, SET_HOST_ADDRESS, &inner.saddr))
+		return drop(index, DROP_LOOP_SOURCE, size.packets);
+	if (tunnel->flags & TUNNEL_WATCHES_ENDPOINTS &&
+	    is_endpoint(index, SET_WATCHED_ENDPOINT, endpoint))
+		return hand_up(index, UP_WATCHED);
+
+	class = traffic_class(&inner);
+	outer.version = 4;
+	outer.ihl = sizeof(outer) / 4;
+	outer.tos = tunnel->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
+	if (tunnel->flags & TUNNEL_COPIES_DSCP)
+		outer.tos = class;			/* RFC 2983 */
+	outer.tot_len = bpf_htons(sizeof(outer) + sizeof(inner) + bpf_ntohs(inner.payload_len));
+	outer.id = 0;
+	outer.frag_off = 0;
+	outer.ttl = tunnel->ttl;
+	outer.protocol = IPPROTO_IPV6;
+	outer.check = 0;
+	outer.saddr = outer_source(index, tunnel, source);
+	outer.daddr = endpoint;
+
+	length = sizeof(outer) + size.largest;
+	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
+		/* DF is set, but on a path that cannot even carry the minimum MTU in one piece. */
+		outer.frag_off = bpf_htons(IPV4_DONT_FRAGMENT);
+		if (length <= sizeof(outer) + IPV6_MINIMUM_MTU)
+			length = sizeof(outer) + IPV6_MINIMUM_MTU + 1;
+	} else {
+		outer.id = bpf_get_prandom_u32();
+	}
+	found = look_up_route(skb, &route, index, &outer, length);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return hand_up(index, UP_TOO_BIG);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS)
+		return hand_up(index, found < 0 ? UP_NO_SOURCE : UP_NO_ROUTE);
+	if (!outer.saddr)
+		outer.saddr = route.ipv4_src;
+	if (!outer.saddr)
+		return hand_up(index, UP_NO_SOURCE);
+	outer.check = header_sum(&outer);
+
+	/* From here on the packet is no longer what it was, and cannot be handed up. */
+	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	    bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
+				BPF_F_INVALIDATE_HASH) ||
+	    /* The next helper wants room for a link-layer header, and fills it in. */
+	    bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return drop(index, DROP_SEND_REFUSED, size.packets);
+	skb->mark = 0;			/* the inner packet's, which says nothing of the outer one */
+
+	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
+	if (counters) {
+		counters->packets_out += size.packets;
+		counters->bytes_out += size.octets;
+	}
+	count_rule(rule->identifier, size.packets);
+	return bpf_redirect_neigh(route.ifindex, 0, 0, 0);
+}
+
+/* The codepoint to forward (RFC 6040 section 4.2, figure 4), or ECN_DROP. */
+static __always_inline __u8 combined_ecn(__u8 inner, __u8 outer)
+{
+	const __u8 not_ect = 0, ect_1 = 1, ect_0 = 2, congestion = 3;
+
+	if (outer == congestion)
+		return inner == not_ect ? ECN_DROP : congestion;
+	if (inner == ect_0 && outer == ect_1)
+		return ect_1;
+	return inner;
+}
+
+/* What a tunnel is asked about a packet from the underlay, and the rule that it answers by. */
+struct question {
+	struct in6_addr source;
+	struct in6_addr destination;
+	__be32 outer_source;
+	__u32 identifier;
+};
+
+#define ACCEPTED DROP_REASONS
+
+/*
+ * What decide_decapsulation() of decide.py says. A function of its own, global, so that the
+ * verifier looks at it once and not once for every tunnel that is asked.
+ */
+__attribute__((noinline)) int judge(__u32 index, struct question *question)
+{
+	struct address source, destination;
+	struct ingress_rule *rule;
+	struct prefix_key key;
+	__be32 endpoint;
+
+	if (!question)
+		return DROP_SOURCE_MISMATCH;
+	if (is_endpoint(index, SET_HOST_ENDPOINT, question->outer_source))
+		return DROP_OUTER_SOURCE_IS_OURS;
+	if (!is_unicast_endpoint(question->outer_source))
+		return DROP_OUTER_SOURCE;
+	source = as_bits(&question->source);
+	destination = as_bits(&question->destination);
+	if (is_multicast(&question->source) || is_never_on_a_link(source))
+		return DROP_INNER_SOURCE;
+	if (is_never_on_a_link(destination))
+		return DROP_INNER_DESTINATION;
+	if (destination.high >> 54 != 0xfe80 >> 6 && embeds_ours(index, destination) &&
+	    !is_member(index, SET_HOST_ADDRESS, &question->destination))
+		return DROP_LOOP_DESTINATION;
+	key.prefix_length = 32 + 128;
+	key.tunnel = index;
+	__builtin_memcpy(key.address, &question->source, sizeof(key.address));
+	rule = bpf_map_lookup_elem(&ingress, &key);
+	if (!rule)
+		return DROP_SOURCE_MISMATCH;
+	question->identifier = rule->identifier;
+	#pragma unroll
+	for (int i = 0; i < ACCEPTED_SELECTORS; i++) {
+		if (i < rule->selectors && select(&rule->accept[i], source, &endpoint) &&
+		    endpoint == question->outer_source)
+			return ACCEPTED;
+	}
+	if (rule->listed && is_endpoint(rule->identifier, SET_LISTED, question->outer_source))
+		return ACCEPTED;
+	return DROP_SOURCE_MISMATCH;
+}
+
+/* Take the outer header off; return whether that worked. */
+static __always_inline int strip(struct __sk_buff *skb)
+{
+	int outer = sizeof(struct iphdr), inner = sizeof(struct ipv6hdr);
+
+	if (!bpf_skb_adjust_room(skb, -outer, BPF_ADJ_ROOM_MAC,
+				 BPF_F_ADJ_ROOM_FIXED_GSO | ADJ_ROOM_DECAP_L3_IPV6))
+		return 1;
+	/* An older kernel: make an IPv6 header of the IPv4 header, and then take that off. */
+	return !bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0) &&
+	       !bpf_skb_adjust_room(skb, -inner, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+}
+
+SEC("tc")
+int decapsulate(struct __sk_buff *skb)
+{
+	__u32 uplink = skb->ifindex, index, offset, refused_by = 0;
+	int reason = ACCEPTED, verdict = DROP_REASONS;
+	struct question question;
+	__u8 class, ecn, following[2];
+	struct candidates *candidate;
+	struct candidates_key ends;
+	struct counters *counters;
+	struct tunnel *tunnel;
+	struct ipv6hdr inner;
+	__u32 *link_layer;
+	struct iphdr outer;
+	struct size size;
+
+	/* A frame with a VLAN tag is for another interface, which has this program itself. */
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present ||
+	    skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	link_layer = bpf_map_lookup_elem(&uplinks, &uplink);
+	if (!link_layer)
+		return TC_ACT_UNSPEC;
+	offset = *link_layer;
+	if (bpf_skb_load_bytes(skb, offset, &outer, sizeof(outer)) ||
+	    outer.protocol != IPPROTO_IPV6)
+		return TC_ACT_UNSPEC;
+	ends.destination = outer.daddr;
+	ends.source = outer.saddr;
+	candidate = bpf_map_lookup_elem(&candidates, &ends);
+	if (!candidate) {
+		ends.source = 0;
+		candidate = bpf_map_lookup_elem(&candidates, &ends);
+	}
+	if (!candidate)
+		return TC_ACT_UNSPEC;
+	index = candidate->tunnels[0];
+
+	if (outer.version != 4 || outer.ihl != sizeof(outer) / 4)
+		return hand_up(index, UP_OPTIONS);
+	if (outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET))
+		return hand_up(index, UP_FRAGMENT);
+	if (header_sum(&outer))
+		return hand_up(index, UP_CHECKSUM);
+	if (bpf_skb_load_bytes(skb, offset + sizeof(outer), &inner, sizeof(inner)))
+		return hand_up(index, UP_LENGTH);
+	if (inner.version != 6)
+		return hand_up(index, UP_NOT_IPV6);
+	if (bpf_ntohs(outer.tot_len) !=
+		    sizeof(outer) + sizeof(inner) + bpf_ntohs(inner.payload_len) ||
+	    skb->len != offset + bpf_ntohs(outer.tot_len))
+		return hand_up(index, UP_LENGTH);
+	if (is_multicast(&inner.daddr))
+		return hand_up(index, UP_MULTICAST);
+	if (inner.nexthdr == IPPROTO_ICMPV6 && inner.payload_len) {
+		if (bpf_skb_load_bytes(skb, offset + sizeof(outer) + sizeof(inner), following, 1))
+			return hand_up(index, UP_LENGTH);
+		if (following[0] >= ICMPV6_ROUTER_SOLICITATION && following[0] <= ICMPV6_REDIRECT)
+			return hand_up(index, UP_CONTROL);
+	}
+	if (!measure(skb, &inner, offset + sizeof(outer), &size))
+		return hand_up(index, UP_OFFLOAD);
+
+	question.source = inner.saddr;
+	question.destination = inner.daddr;
+	question.outer_source = outer.saddr;
+	question.identifier = 0;
+	for (int i = 0; i < CANDIDATES; i++) {
+		if (i >= candidate->count)
+			break;
+		index = candidate->tunnels[i];
+		verdict = judge(index, &question);
+		if (verdict == ACCEPTED)
+			break;
+		if (!refused_by) {
+			/* The first one that refused it knows best why. */
+			refused_by = index;
+			reason = verdict;
+		}
+	}
+	if (verdict != ACCEPTED) {
+		index = refused_by;
+		tunnel = bpf_map_lookup_elem(&tunnels, &index);
+		if (!tunnel || candidate->count > CANDIDATES ||
+		    tunnel->flags & TUNNEL_HANDS_UP_REFUSED)
+			return hand_up(index, UP_REFUSED);
+		return drop(index, reason, size.packets);
+	}
+
+	class = traffic_class(&inner);
+	ecn = combined_ecn(class & ECN_MASK, outer.tos & ECN_MASK);
+	if (ecn == ECN_DROP)
+		return drop(index, DROP_ECN, size.packets);
+	if (!strip(skb))
+		return drop(index, DROP_TUNNEL_DOWN, size.packets);
+	if (ecn != (class & ECN_MASK)) {
+		following[0] = (inner.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;
+		if (bpf_skb_store_bytes(skb, offset + 1, following, 1, 0))
+			return drop(index, DROP_TUNNEL_DOWN, size.packets);
+	}
+	bpf_set_hash_invalid(skb);	/* it was that of the outer addresses */
+	skb->mark = 0;			/* the outer packet's, which says nothing of the inner one */
+
+	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
+	if (counters) {
+		counters->packets_in += size.packets;
+		counters->bytes_in += size.octets;
+	}
+	count_rule(question.identifier, size.packets);
+	return bpf_redirect(index, BPF_F_INGRESS);
+}
+
+const char gpl[] SEC("license") = "GPL";

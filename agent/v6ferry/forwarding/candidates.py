@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which tunnels may accept what comes from the underlay, before they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from v6ferry.forwarding.table import Listed, TunnelTable
+
+Ends = tuple[IPv4Address, IPv4Address | None]
+"""Outer destination and source; None for every source that is not there with the destination."""
+
+
+def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]:
+    """Return tunnel interfaces by the endpoints of packets, in the order in which to ask them.
+
+    Most tunnels accept from anywhere what their rules allow. But one that lists all its far
+    ends, as a configured tunnel does, need not be asked about others: so a thousand of them cost
+    no more than one.
+
+    Args:
+        tables: by interface; the order decides where several accept the same packet.
+    """
+    anybody: dict[IPv4Address, list[str]] = {}
+    somebody: dict[tuple[IPv4Address, IPv4Address], list[str]] = {}
+    order = {name: position for position, name in enumerate(tables)}
+    for name, table in tables.items():
+        sources = _only_sources(table)
+        for endpoint in table.local_endpoints:
+            if sources is None:
+                anybody.setdefault(endpoint, []).append(name)
+                continue
+            for source in sources:
+                somebody.setdefault((endpoint, source), []).append(name)
+    found: dict[Ends, tuple[str, ...]] = {
+        (endpoint, None): tuple(names) for endpoint, names in anybody.items()
+    }
+    for (endpoint, source), names in somebody.items():
+        asked = [*names, *anybody.get(endpoint, ())]
+        found[endpoint, source] = tuple(sorted(asked, key=order.__getitem__))
+    return found
+
+
+def _only_sources(table: TunnelTable) -> frozenset[IPv4Address] | None:
+    """All outer sources that a table can accept; None if they are not listed."""
+    sources: set[IPv4Address] = set()
+    for rule in table.ingress:
+        for selector in rule.accept:
+            if not isinstance(selector, Listed):
+                return None
+            sources |= selector.addresses
+    return frozenset(sources) if sources else None

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the maps of the BPF programs hold: the structures of ``agent/bpf/tunnel.bpf.c`` in Python.
+
+The sizes are compared with those of the object when it is loaded, names and order of the
+enumerations with the source by a test.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum, IntFlag
+from ipaddress import IPv4Address, IPv6Network
+
+from v6ferry.forwarding.counters import DropReason
+from v6ferry.forwarding.table import Embedded
+
+ACCEPTED_SELECTORS = 2
+SOURCE_SELECTORS = 2
+CANDIDATES = 16
+LARGEST_TABLE = 1 << 20
+
+DROP_REASONS = (
+    DropReason.OUTER_SOURCE,
+    DropReason.OUTER_SOURCE_IS_OURS,
+    DropReason.INNER_SOURCE,
+    DropReason.INNER_DESTINATION,
+    DropReason.SOURCE_MISMATCH,
+    DropReason.ECN,
+    DropReason.SEND_REFUSED,
+    DropReason.TUNNEL_DOWN,
+    DropReason.LOOP_ENDPOINT,
+    DropReason.LOOP_SOURCE,
+    DropReason.LOOP_DESTINATION,
+)
+"""What the programs drop themselves; everything else they hand up."""
+_DROP_SLOTS = 16
+
+
+class HandUp(IntEnum):
+    """Why a program leaves a packet to the userspace plane."""
+
+    NOT_IPV6 = 0
+    LENGTH = 1
+    """The lengths in the headers and that of the packet differ."""
+    FRAGMENT = 2
+    OPTIONS = 3
+    CHECKSUM = 4
+    CONTROL = 5
+    """Neighbor discovery."""
+    MULTICAST = 6
+    NO_ENDPOINT = 7
+    """The sender is to be told."""
+    NO_SOURCE = 8
+    WATCHED = 9
+    """An ICMPv4 error has come back from the endpoint (RFC 4213 section 3.4)."""
+    NO_ROUTE = 10
+    TOO_BIG = 11
+    """To be fragmented, or answered with Packet Too Big."""
+    OFFLOAD = 12
+    """A super-packet of a kind that is not understood."""
+    REFUSED = 13
+    """No tunnel accepts it, but another program's might."""
+
+
+class MemberSet(IntEnum):
+    """Sets of addresses of a tunnel, or of an ingress rule."""
+
+    LOCAL_ENDPOINT = 0
+    HOST_ENDPOINT = 1
+    HOST_ADDRESS = 2
+    WATCHED_ENDPOINT = 3
+    LISTED = 4
+
+
+class Way(IntEnum):
+    """How a forwarding rule finds the endpoint."""
+
+    REFUSED = 0
+    FIXED = 1
+    EMBEDDED = 2
+
+
+class TunnelFlag(IntFlag):
+    """What applies to a tunnel interface."""
+
+    COPIES_DSCP = 1
+    FOLLOWS_PATH_MTU = 2
+    WATCHES_ENDPOINTS = 4
+    HANDS_UP_REFUSED = 8
+
+
+_INDEX = struct.Struct("=I")
+_SELECTOR = struct.Struct("=QQQQIII4x")
+_TUNNEL = struct.Struct("=IBBBB4s4x")
+_PREFIX_KEY = struct.Struct("=II16s")
+_FORWARDING_RULE = struct.Struct("=II4s4x")
+_INGRESS_RULE = struct.Struct("=III4x")
+_MEMBER_KEY = struct.Struct("=II16s")
+_CANDIDATES_KEY = struct.Struct("=4s4s")
+_CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
+COUNTERS = struct.Struct(f"={4 + _DROP_SLOTS + len(HandUp)}Q")
+"""Packets and octets in, packets and octets out, drops, packets handed up."""
+RULE_COUNTER = struct.Struct("=Q")
+FIRST_DROP = 4
+FIRST_HAND_UP = FIRST_DROP + _DROP_SLOTS
+
+_WORD = (1 << 64) - 1
+_NO_SELECTOR = bytes(_SELECTOR.size)
+PRESENT = _INDEX.pack(1)
+
+MAPS = {
+    "tunnels": (_INDEX.size, _TUNNEL.size + SOURCE_SELECTORS * _SELECTOR.size),
+    "uplinks": (_INDEX.size, _INDEX.size),
+    "forwarding": (_PREFIX_KEY.size, _FORWARDING_RULE.size + _SELECTOR.size),
+    "ingress": (_PREFIX_KEY.size, _INGRESS_RULE.size + ACCEPTED_SELECTORS * _SELECTOR.size),
+    "members": (_MEMBER_KEY.size, _INDEX.size),
+    "candidates": (_CANDIDATES_KEY.size, _CANDIDATES.size),
+    "tunnel_counters": (_INDEX.size, COUNTERS.size),
+    "rule_counters": (_INDEX.size, RULE_COUNTER.size),
+}
+"""Octets of a key and of a value, by map."""
+PROGRAMS = ("encapsulate", "decapsulate")
+
+
+def index_key(index: int) -> bytes:
+    """Key of ``tunnels``, ``uplinks`` and both counters; value of ``uplinks``."""
+    return _INDEX.pack(index)
+
+
+def selector(embedded: Embedded) -> bytes:
+    """Struct selector."""
+    pattern = embedded.pattern
+    value, mask = (0, 0) if pattern is None else (pattern.value, pattern.mask)
+    return _SELECTOR.pack(
+        value >> 64,
+        value & _WORD,
+        mask >> 64,
+        mask & _WORD,
+        embedded.shift,
+        embedded.mask,
+        embedded.common,
+    )
+
+
+def tunnel(
+    flags: TunnelFlag,
+    ttl: int,
+    tos: int,
+    link_layer_length: int,
+    default_source: IPv4Address | None,
+    sources: tuple[Embedded, ...],
+) -> bytes:
+    """Struct tunnel."""
+    packed = _TUNNEL.pack(
+        flags,
+        ttl,
+        tos,
+        link_layer_length,
+        len(sources),
+        bytes(4) if default_source is None else default_source.packed,
+    )
+    return packed + _selectors(sources, SOURCE_SELECTORS)
+
+
+def prefix_key(tunnel_index: int, prefix: IPv6Network) -> bytes:
+    """Struct prefix_key."""
+    return _PREFIX_KEY.pack(32 + prefix.prefixlen, tunnel_index, prefix.network_address.packed)
+
+
+def forwarding_rule(
+    identifier: int, way: Way, endpoint: IPv4Address | None, embedded: Embedded | None
+) -> bytes:
+    """Struct forwarding_rule."""
+    packed = _FORWARDING_RULE.pack(
+        identifier, way, bytes(4) if endpoint is None else endpoint.packed
+    )
+    return packed + (_NO_SELECTOR if embedded is None else selector(embedded))
+
+
+def ingress_rule(identifier: int, accept: tuple[Embedded, ...], listed: bool) -> bytes:
+    """Struct ingress_rule."""
+    packed = _INGRESS_RULE.pack(identifier, len(accept), listed)
+    return packed + _selectors(accept, ACCEPTED_SELECTORS)
+
+
+def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:
+    """Struct member_key, of the 4 or 16 octets of an address."""
+    return _MEMBER_KEY.pack(owner, member_set, address.rjust(16, b"\0"))
+
+
+def candidates_key(destination: bytes, source: bytes) -> bytes:
+    """Struct candidates_key."""
+    return _CANDIDATES_KEY.pack(destination, source)
+
+
+def candidates(tunnels: list[int]) -> bytes:
+    """Struct candidates."""
+    shown = tunnels[:CANDIDATES]
+    return _CANDIDATES.pack(
+        len(tunnels), *shown, *(0 for _unused in range(CANDIDATES - len(shown)))
+    )
+
+
+def _selectors(embedded: tuple[Embedded, ...], room: int) -> bytes:
+    packed = b"".join(map(selector, embedded))
+    return packed + _NO_SELECTOR * (room - len(embedded))

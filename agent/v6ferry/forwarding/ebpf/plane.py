@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The eBPF plane: programs in the kernel, and the userspace plane for what they leave to it.
+
+The programs keep running when this process ends, with the tables as they are, until the next
+agent puts its own in their place or the tunnel is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
+from importlib import resources
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from v6ferry.forwarding.counters import Counters
+from v6ferry.forwarding.ebpf import layout
+from v6ferry.forwarding.ebpf.layout import HandUp
+from v6ferry.forwarding.ebpf.tables import (
+    Identifiers,
+    MapEntries,
+    TunnelEntries,
+    candidate_entries,
+    tunnel_entries,
+)
+from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.userspace import ReceivedControl, Tunnel, UserspacePlane
+from v6ferry.system.bpf import BpfObject
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.sockets import Underlay
+from v6ferry.system.sysctl import read_sysctl, write_sysctl
+from v6ferry.system.traffic_control import Direction, TrafficControl
+from v6ferry.system.tun import Tun
+from v6ferry.system.uplinks import KERNEL_DRIVER, Uplink
+
+# What refers to something comes after it when it is added, and before it when it goes.
+_ORDER = ("members", "forwarding", "ingress", "tunnels")
+
+_log = logging.getLogger(__name__)
+
+
+def load_programs() -> BpfObject:
+    """Load the BPF object that the package carries.
+
+    Raises:
+        SystemFault: why the kernel or libbpf will not have it.
+    """
+    image = resources.files(__package__).joinpath("tunnel.bpf.o").read_bytes()
+    return BpfObject(image, layout.MAPS, layout.PROGRAMS)
+
+
+class EbpfPlane(UserspacePlane):
+    """Executes the tables of any number of tunnel interfaces in the kernel.
+
+    Args:
+        loop: the event loop whose readers call the userspace plane.
+        underlay: the raw sockets.
+        clock: seconds, monotonic.
+        programs: from ``load_programs``.
+        traffic_control: attaches them.
+        kernel_driver: what is there while the kernel's own driver of protocol 41 is loaded.
+    """
+
+    name = "eBPF"
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        underlay: Underlay,
+        clock: Callable[[], float],
+        programs: BpfObject,
+        traffic_control: TrafficControl,
+        *,
+        kernel_driver: Path = KERNEL_DRIVER,
+    ) -> None:
+        super().__init__(loop, underlay, clock, traffic_control)
+        self._programs = programs
+        self._kernel_driver = kernel_driver
+        self._identifiers = Identifiers()
+        self._entries: dict[str, TunnelEntries] = {}
+        self._candidate_entries: MapEntries = {}
+        self._on_tunnels: dict[str, int] = {}
+        self._uplinks: set[int] = set()
+        self._attached: set[tuple[int, Direction]] = set()
+
+    def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
+        """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
+        super().add(tun, table, control)
+        counters = self._programs.maps["tunnel_counters"]
+        counters.set_per_cpu(layout.index_key(tun.index), bytes(layout.COUNTERS.size))
+        self._write(self._tunnels[tun.name])
+        self._write_candidates()
+
+    def update(self, table: TunnelTable) -> None:
+        """Replace the table of ``table.interface``; counters go on."""
+        super().update(table)
+        self._write(self._tunnels[table.interface])
+        self._write_candidates()
+
+    def remove(self, interface: str) -> None:
+        """Carry no more packets of ``interface`` from here; the kernel goes on with its own."""
+        super().remove(interface)
+        self._on_tunnels.pop(interface, None)
+
+    def forget(self, interface: str) -> None:
+        """Carry no more packets of ``interface`` at all: it is about to be removed."""
+        tunnel = self._tunnels.get(interface)
+        super().forget(interface)
+        entries = self._entries.pop(interface, None)
+        if tunnel is None or entries is None:
+            return
+        self._write_candidates()
+        maps = self._programs.maps
+        for name in reversed(_ORDER):
+            maps[name].delete(entries.maps[name])
+        maps["rule_counters"].delete(map(layout.index_key, entries.rules.values()))
+        maps["tunnel_counters"].delete([layout.index_key(tunnel.tun.index)])
+        self._identifiers.release(interface, entries.rules)
+
+    def counters(self, interface: str) -> Counters:
+        """What ``interface`` has carried and dropped, in the kernel and here."""
+        total = Counters()
+        total.add(super().counters(interface))
+        maps, entries = self._programs.maps, self._entries[interface]
+        key = layout.index_key(self._tunnels[interface].tun.index)
+        for value in maps["tunnel_counters"].per_cpu(key):
+            numbers = layout.COUNTERS.unpack(value)
+            total.packets_in += numbers[0]
+            total.bytes_in += numbers[1]
+            total.packets_out += numbers[2]
+            total.bytes_out += numbers[3]
+            for reason, number in zip(
+                layout.DROP_REASONS, numbers[layout.FIRST_DROP :], strict=False
+            ):
+                if number:
+                    total.drop(reason, number)
+            for why, number in zip(HandUp, numbers[layout.FIRST_HAND_UP :], strict=True):
+                if number:
+                    total.handed_up[why.name.lower()] += number
+        for rule, identifier in entries.rules.items():
+            values = maps["rule_counters"].per_cpu(layout.index_key(identifier))
+            packets = sum(layout.RULE_COUNTER.unpack(value)[0] for value in values)
+            if packets:
+                total.rules[rule] += packets
+        return total
+
+    # The programs' places
+
+    def carrier(self, interface: str) -> str:
+        """Return the name of the plane that carries the packets of ``interface``."""
+        fast = interface in self._on_tunnels and interface not in self.faults
+        return self.name if fast else super().carrier(interface)
+
+    async def settle_tunnel(self, interface: str) -> None:
+        """Have the program on a tunnel interface, so that it encapsulates.
+
+        Where it cannot be, the userspace plane does its work; ``faults`` says why.
+        """
+        tun = self._tunnels[interface].tun
+        try:
+            # The kernel's routing is asked as if for packets that come in here.
+            key = f"net/ipv4/conf/{interface}/forwarding"
+            if read_sysctl(key) != "1":
+                write_sysctl(key, "1")
+            await self._attach(tun.index, Direction.EGRESS, "encapsulate")
+            if self._on_tunnels.get(interface) != tun.index:
+                tun.take_super_packets(True)
+                self._on_tunnels[interface] = tun.index
+        except (SystemFault, OSError) as error:
+            self._note_fault(interface, str(error))
+        else:
+            self._note_fault(interface, None)
+
+    async def settle_uplinks(self, uplinks: Mapping[int, Uplink]) -> None:
+        """Have the program on every way to the underlay, and nowhere else, so that it decapsulates.
+
+        Where it cannot be, the userspace plane does its work; ``faults`` says why.
+
+        Args:
+            uplinks: the interfaces that lead to the underlay, by index.
+        """
+        known = self._programs.maps["uplinks"]
+        for index, uplink in uplinks.items():
+            known.update([(layout.index_key(index), layout.index_key(uplink.link_layer_length))])
+            try:
+                await self._attach(index, Direction.INGRESS, "decapsulate")
+            except SystemFault as fault:
+                self._note_fault(uplink.name, str(fault))
+            else:
+                self._note_fault(uplink.name, None)
+        for index, name in socket.if_nameindex():
+            if index not in uplinks:
+                await self._traffic_control.detach(index, Direction.INGRESS)
+                self._note_fault(name, None)
+        known.delete(map(layout.index_key, self._uplinks - uplinks.keys()))
+        self._uplinks = set(uplinks)
+        self._attached = {
+            place for place in self._attached if place[1] is Direction.EGRESS or place[0] in uplinks
+        }
+
+    async def _attach(self, index: int, direction: Direction, program: str) -> None:
+        """Attach a program, unless this agent has already and it is still there."""
+        there = await self._traffic_control.filters(index, direction)
+        if (index, direction) in self._attached and any(one.is_ours for one in there):
+            return
+        await self._traffic_control.attach(
+            index, direction, self._programs.programs[program], program
+        )
+        self._attached.add((index, direction))
+
+    def _note_fault(self, interface: str, fault: str | None) -> None:
+        if fault is None:
+            self.faults.pop(interface, None)
+            return
+        if self.faults.get(interface) != fault:
+            _log.warning("%s goes without the fast path: %s", interface, fault)
+        self.faults[interface] = fault
+
+    # The maps
+
+    def _write(self, tunnel: Tunnel) -> None:
+        """Bring the maps to what a tunnel's table says.
+
+        New entries are added before old ones go, so every packet finds either the old rule or the
+        new one.
+        """
+        interface, maps = tunnel.table.interface, self._programs.maps
+        entries = tunnel_entries(
+            tunnel.table,
+            tunnel.tun.index,
+            self._identifiers,
+            watched=tunnel.soft_errors,
+            hand_up_refused=self._kernel_driver.exists(),
+        )
+        before = self._entries.get(interface) or TunnelEntries({}, {name: {} for name in _ORDER})
+        for rule in entries.rules.keys() - before.rules.keys():
+            maps["rule_counters"].set_per_cpu(
+                layout.index_key(entries.rules[rule]), bytes(layout.RULE_COUNTER.size)
+            )
+        for name in _ORDER:
+            maps[name].update(entries.maps[name].items() - before.maps[name].items())
+        for name in reversed(_ORDER):
+            maps[name].delete(before.maps[name].keys() - entries.maps[name].keys())
+        gone = before.rules.keys() - entries.rules.keys()
+        maps["rule_counters"].delete(layout.index_key(before.rules[rule]) for rule in gone)
+        self._identifiers.release(interface, gone)
+        self._entries[interface] = entries
+
+    def _write_candidates(self) -> None:
+        indexes = {name: tunnel.tun.index for name, tunnel in self._tunnels.items()}
+        entries = candidate_entries(self._candidates, indexes)
+        before, self._candidate_entries = self._candidate_entries, entries
+        one = self._programs.maps["candidates"]
+        one.update(entries.items() - before.items())
+        one.delete(before.keys() - entries.keys())
+
+    # ICMPv4 errors whose quotation was too short
+
+    def _expect(self, tunnel: Tunnel, endpoint: IPv4Address) -> None:
+        super()._expect(tunnel, endpoint)
+        self._write(tunnel)
+
+    def _expect_no_more(self, tunnel: Tunnel, endpoint: IPv4Address) -> None:
+        super()._expect_no_more(tunnel, endpoint)
+        self._write(tunnel)

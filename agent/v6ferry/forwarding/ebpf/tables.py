@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a tunnel's table to the entries of the BPF maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from v6ferry.forwarding.ebpf import layout
+from v6ferry.forwarding.ebpf.layout import MemberSet, TunnelFlag, Way
+from v6ferry.forwarding.table import (
+    Embedded,
+    Fixed,
+    ForwardingRule,
+    IngressRule,
+    Listed,
+    TunnelTable,
+)
+from v6ferry.system.errors import SystemFault
+
+MapEntries = dict[bytes, bytes]
+
+
+class Identifiers:
+    """Numbers for rules: the same for a rule as long as its tunnel has one of its name."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._free: list[int] = []
+
+    def of(self, interface: str, rule: str) -> int:
+        """Return the number of a rule."""
+        key = (interface, rule)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._free.pop() if self._free else len(self._numbers) + 1
+            self._numbers[key] = number
+        return number
+
+    def release(self, interface: str, rules: Iterable[str]) -> None:
+        """Give the numbers of rules that are gone to others."""
+        for rule in rules:
+            self._free.append(self._numbers.pop((interface, rule)))
+
+
+@dataclass(slots=True)
+class TunnelEntries:
+    """All that the maps have to hold for a tunnel, but for its counters."""
+
+    rules: dict[str, int]
+    """Names and numbers."""
+    maps: dict[str, MapEntries] = field(default_factory=dict)
+
+
+def tunnel_entries(
+    table: TunnelTable,
+    index: int,
+    identifiers: Identifiers,
+    *,
+    watched: Iterable[IPv4Address] = (),
+    hand_up_refused: bool = False,
+    link_layer_length: int = 0,
+) -> TunnelEntries:
+    """Say what the maps have to hold for a table.
+
+    Args:
+        table: of the tunnel.
+        index: of its interface.
+        identifiers: number the rules.
+        watched: endpoints whose next packet the userspace plane wants to see.
+        hand_up_refused: leave what no table accepts to others.
+        link_layer_length: octets before the IPv6 header of packets in the tunnel interface.
+
+    Raises:
+        SystemFault: the programs cannot execute the table.
+    """
+    interface = table.interface
+    names = [rule.name for rule in table.forwarding] + [rule.name for rule in table.ingress]
+    entries = TunnelEntries({name: identifiers.of(interface, name) for name in names})
+    watched = list(watched)
+    entries.maps = {
+        "members": _members(table, index, entries.rules, watched),
+        "forwarding": {
+            layout.prefix_key(index, rule.prefix): _forwarding(rule, entries.rules[rule.name])
+            for rule in table.forwarding
+        },
+        "ingress": {
+            layout.prefix_key(index, rule.prefix): _ingress(rule, entries.rules[rule.name])
+            for rule in table.ingress
+        },
+        "tunnels": {
+            layout.index_key(index): _tunnel(
+                table, bool(watched), hand_up_refused, link_layer_length
+            )
+        },
+    }
+    return entries
+
+
+def candidate_entries(
+    found: Mapping[tuple[IPv4Address, IPv4Address | None], tuple[str, ...]],
+    indexes: Mapping[str, int],
+) -> MapEntries:
+    """Say what the map ``candidates`` has to hold.
+
+    Args:
+        found: tunnel interfaces by outer destination and source.
+        indexes: of tunnel interfaces, by name.
+    """
+    return {
+        layout.candidates_key(
+            destination.packed, bytes(4) if source is None else source.packed
+        ): layout.candidates([indexes[name] for name in names])
+        for (destination, source), names in found.items()
+    }
+
+
+def _tunnel(
+    table: TunnelTable, watches: bool, hand_up_refused: bool, link_layer_length: int
+) -> bytes:
+    encapsulation = table.encapsulation
+    if len(encapsulation.sources) > layout.SOURCE_SELECTORS:
+        raise SystemFault(
+            f"{table.interface}: the eBPF plane has {layout.SOURCE_SELECTORS} source selectors a"
+            f" tunnel, the table {len(encapsulation.sources)}"
+        )
+    flags = TunnelFlag(0)
+    if encapsulation.dscp is None:
+        flags |= TunnelFlag.COPIES_DSCP
+    if encapsulation.dynamic_mtu:
+        flags |= TunnelFlag.FOLLOWS_PATH_MTU
+    if watches:
+        flags |= TunnelFlag.WATCHES_ENDPOINTS
+    if hand_up_refused:
+        flags |= TunnelFlag.HANDS_UP_REFUSED
+    return layout.tunnel(
+        flags,
+        encapsulation.ttl,
+        (encapsulation.dscp or 0) << 2,
+        link_layer_length,
+        encapsulation.default_source,
+        encapsulation.sources,
+    )
+
+
+def _forwarding(rule: ForwardingRule, identifier: int) -> bytes:
+    selector = rule.selector
+    if selector is None:
+        return layout.forwarding_rule(identifier, Way.REFUSED, None, None)
+    if isinstance(selector, Fixed):
+        return layout.forwarding_rule(identifier, Way.FIXED, selector.address, None)
+    return layout.forwarding_rule(identifier, Way.EMBEDDED, None, selector)
+
+
+def _ingress(rule: IngressRule, identifier: int) -> bytes:
+    embedded = tuple(one for one in rule.accept if isinstance(one, Embedded))
+    if len(embedded) > layout.ACCEPTED_SELECTORS:
+        raise SystemFault(
+            f"ingress rule {rule.name}: the eBPF plane has {layout.ACCEPTED_SELECTORS} selectors a"
+            f" rule, this one has {len(embedded)}"
+        )
+    listed = any(isinstance(one, Listed) for one in rule.accept)
+    return layout.ingress_rule(identifier, embedded, listed)
+
+
+def _members(
+    table: TunnelTable, index: int, rules: Mapping[str, int], watched: Iterable[IPv4Address]
+) -> MapEntries:
+    keys = [
+        layout.member_key(index, member_set, address.packed)
+        for member_set, addresses in (
+            (MemberSet.LOCAL_ENDPOINT, table.local_endpoints),
+            (MemberSet.HOST_ENDPOINT, table.host_endpoints),
+            (MemberSet.HOST_ADDRESS, table.host_addresses),
+            (MemberSet.WATCHED_ENDPOINT, watched),
+        )
+        for address in addresses
+    ]
+    keys += [
+        layout.member_key(rules[rule.name], MemberSet.LISTED, address.packed)
+        for rule in table.ingress
+        for one in rule.accept
+        if isinstance(one, Listed)
+        for address in one.addresses
+    ]
+    return dict.fromkeys(keys, layout.PRESENT)
