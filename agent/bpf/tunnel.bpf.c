@@ -26,6 +26,8 @@
 #include <linux/tcp.h>
 #include <linux/types.h>
 
+#include <stddef.h>
+
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -34,6 +36,8 @@
 #define FIB_LOOKUP_SKIP_NEIGH (1U << 3)		/* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 */
 #define FIB_LOOKUP_SRC (1U << 4)		/* BPF_FIB_LOOKUP_SRC, Linux 6.7 */
 
+#define AF_INET 2
+#define AF_INET6 10
 #define ICMPV6_ROUTER_SOLICITATION 133
 #define ICMPV6_REDIRECT 137
 #define IPV4_MORE_FRAGMENTS_OR_OFFSET 0x3fff
@@ -45,6 +49,7 @@
 #define ACCEPTED_SELECTORS 2
 #define SOURCE_SELECTORS 2
 #define CANDIDATES 16
+#define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define LARGEST_TABLE (1 << 20)
 #define MOST_TUNNELS 4096
 #define MOST_UPLINKS 4096
@@ -83,6 +88,7 @@ enum hand_up_reason {
 	UP_OFFLOAD,
 	UP_REFUSED,
 	UP_REASONS,
+	UP_SLOTS = 16,
 };
 
 /* Sets of addresses that tables have; see struct member_key. */
@@ -180,8 +186,45 @@ struct counters {
 	__u64 packets_out;
 	__u64 bytes_out;
 	__u64 drops[DROP_SLOTS];
-	__u64 handed_up[UP_REASONS];
+	__u64 handed_up[UP_SLOTS];
 };
+
+/* Between whom a packet goes. */
+struct ends {
+	struct address source;
+	struct address destination;
+	__be32 outer_source;		/* on the way out 0, and the tunnel in place of the other one */
+	__be32 outer_destination;
+};
+
+/*
+ * What the tables say of packets between two ends: that they go on, and how. It counts as long as
+ * no table has changed since, which is what the generation is for.
+ */
+struct decision {
+	struct ends ends;
+	__u32 generation;
+	__u32 rule;
+	__u32 tunnel;			/* that accepts */
+	__be32 endpoint;		/* on the way out */
+	__be32 outer_source;		/* on the way out; 0 leaves the choice to the kernel's routing */
+};
+
+/* One number, which the agent raises whenever it has changed any of the tables. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} generation SEC(".maps");
+
+/* The last decisions, each in the place that its ends point at; more than a packet's time saved. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REMEMBERED);
+	__type(key, __u32);
+	__type(value, struct decision);
+} sent SEC(".maps"), received SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -254,7 +297,7 @@ static __always_inline int hand_up(__u32 tunnel, enum hand_up_reason reason)
 	struct counters *counters = bpf_map_lookup_elem(&tunnel_counters, &tunnel);
 
 	if (counters)
-		counters->handed_up[reason]++;
+		counters->handed_up[reason & (UP_SLOTS - 1)]++;
 	return TC_ACT_UNSPEC;
 }
 
@@ -298,6 +341,14 @@ static __always_inline struct address as_bits(const struct in6_addr *address)
 	bits.high = (__u64)bpf_ntohl(address->s6_addr32[0]) << 32 | bpf_ntohl(address->s6_addr32[1]);
 	bits.low = (__u64)bpf_ntohl(address->s6_addr32[2]) << 32 | bpf_ntohl(address->s6_addr32[3]);
 	return bits;
+}
+
+static __always_inline void as_octets(const struct address *bits, struct in6_addr *address)
+{
+	address->s6_addr32[0] = bpf_htonl(bits->high >> 32);
+	address->s6_addr32[1] = bpf_htonl(bits->high);
+	address->s6_addr32[2] = bpf_htonl(bits->low >> 32);
+	address->s6_addr32[3] = bpf_htonl(bits->low);
 }
 
 /* Store the endpoint inside the address; return whether there is one. */
@@ -349,6 +400,35 @@ static __always_inline int embeds_ours(__u32 tunnel, struct address address)
 		return 1;
 	return address.high >> 48 == 0x2002 &&
 	       is_endpoint(tunnel, SET_HOST_ENDPOINT, bpf_htonl((__u32)(address.high >> 16)));
+}
+
+static __always_inline __u32 current_generation(void)
+{
+	__u32 zero = 0, *number = bpf_map_lookup_elem(&generation, &zero);
+
+	return number ? *number : 0;
+}
+
+static __always_inline int are_same(const struct ends *one, const struct ends *other)
+{
+	return one->source.high == other->source.high && one->source.low == other->source.low &&
+	       one->destination.high == other->destination.high &&
+	       one->destination.low == other->destination.low &&
+	       one->outer_source == other->outer_source &&
+	       one->outer_destination == other->outer_destination;
+}
+
+/* Where a decision about packets between two ends is remembered. */
+static __always_inline __u32 place(const struct ends *ends)
+{
+	__u64 mixed = ends->source.high ^ (ends->source.low * 0x9e3779b97f4a7c15);
+
+	mixed = (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 + ends->destination.high;
+	mixed = (mixed ^ mixed >> 32) * 0x94d049bb133111eb + ends->destination.low;
+	mixed = (mixed ^ mixed >> 31) * 0x9e3779b97f4a7c15 +
+		((__u64)ends->outer_source << 32 | ends->outer_destination);
+	mixed *= 0xbf58476d1ce4e5b9;
+	return mixed >> 54;		/* ten bits: REMEMBERED */
 }
 
 /* What the packet will be on the wire: a super-packet is many. */
@@ -433,7 +513,7 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 	long result;
 
 	__builtin_memset(route, 0, sizeof(*route));
-	route->family = 2;		/* AF_INET */
+	route->family = AF_INET;
 	route->l4_protocol = IPPROTO_IPV6;
 	route->tot_len = length;
 	route->ifindex = index;
@@ -448,21 +528,64 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 	return result == BPF_FIB_LKUP_RET_NO_NEIGH ? BPF_FIB_LKUP_RET_SUCCESS : result;
 }
 
+/* What encapsulate() does with a packet after decide_encapsulation() of decide.py. */
+#define GO_ON (-1)
+
+/*
+ * Fill in the decision about packets from decision->ends, as decide_encapsulation() does. Return
+ * GO_ON, or a reason: of enum drop_reason, or of enum hand_up_reason and DROP_SLOTS.
+ */
+__attribute__((noinline)) int decide(__u32 index, struct decision *decision)
+{
+	struct forwarding_rule *rule;
+	struct in6_addr source;
+	struct tunnel *tunnel;
+	struct prefix_key key;
+	__be32 endpoint;
+
+	if (!decision)
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	tunnel = bpf_map_lookup_elem(&tunnels, &index);
+	if (!tunnel)
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	key.prefix_length = 32 + 128;
+	key.tunnel = index;
+	as_octets(&decision->ends.destination, (struct in6_addr *)key.address);
+	rule = bpf_map_lookup_elem(&forwarding, &key);
+	if (!rule)
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	if (rule->way == WAY_FIXED)
+		endpoint = rule->endpoint;
+	else if (rule->way != WAY_EMBEDDED ||
+		 !select(&rule->selector, decision->ends.destination, &endpoint))
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	if (is_endpoint(index, SET_HOST_ENDPOINT, endpoint))
+		return DROP_LOOP_ENDPOINT;
+	if (!is_unicast_endpoint(endpoint))
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	as_octets(&decision->ends.source, &source);
+	if (embeds_ours(index, decision->ends.source) &&
+	    !is_member(index, SET_HOST_ADDRESS, &source))
+		return DROP_LOOP_SOURCE;
+	decision->rule = rule->identifier;
+	decision->endpoint = endpoint;
+	decision->outer_source = outer_source(index, tunnel, decision->ends.source);
+	return GO_ON;
+}
+
 SEC("tc")
 int encapsulate(struct __sk_buff *skb)
 {
+	struct bpf_redir_neigh next = { .nh_family = AF_INET };
+	struct decision decision, *remembered;
+	__u32 index = skb->ifindex, where, length;
 	struct bpf_fib_lookup route;
-	__u32 index = skb->ifindex;
-	struct forwarding_rule *rule;
 	struct counters *counters;
-	struct prefix_key key;
 	struct tunnel *tunnel;
-	struct address source;
 	struct ipv6hdr inner;
 	struct iphdr outer;
 	struct size size;
-	__be32 endpoint;
-	__u32 length;
+	int reason;
 	__u8 class;
 	long found;
 
@@ -477,30 +600,33 @@ int encapsulate(struct __sk_buff *skb)
 		return hand_up(index, UP_LENGTH);
 	if (is_multicast(&inner.daddr))
 		return hand_up(index, UP_MULTICAST);
-
-	key.prefix_length = 32 + 128;
-	key.tunnel = index;
-	__builtin_memcpy(key.address, &inner.daddr, sizeof(key.address));
-	rule = bpf_map_lookup_elem(&forwarding, &key);
-	if (!rule)
-		return hand_up(index, UP_NO_ENDPOINT);
-	if (rule->way == WAY_FIXED)
-		endpoint = rule->endpoint;
-	else if (rule->way != WAY_EMBEDDED ||
-		 !select(&rule->selector, as_bits(&inner.daddr), &endpoint))
-		return hand_up(index, UP_NO_ENDPOINT);
-
 	if (!measure(skb, &inner, tunnel->link_layer_length, &size))
 		return hand_up(index, UP_OFFLOAD);
-	if (is_endpoint(index, SET_HOST_ENDPOINT, endpoint))
-		return drop(index, DROP_LOOP_ENDPOINT, size.packets);
-	if (!is_unicast_endpoint(endpoint))
-		return hand_up(index, UP_NO_ENDPOINT);
-	source = as_bits(&inner.saddr);
-	if (embeds_ours(index, source) && !is_member(index, SET_HOST_ADDRESS, &inner.saddr))
-		return drop(index, DROP_LOOP_SOURCE, size.packets);
+
+	/* The generation first: a table that changes meanwhile must make the decision stale. */
+	__builtin_memset(&decision, 0, sizeof(decision));
+	decision.generation = current_generation();
+	decision.ends.source = as_bits(&inner.saddr);
+	decision.ends.destination = as_bits(&inner.daddr);
+	decision.ends.outer_destination = index;
+	where = place(&decision.ends);
+	remembered = bpf_map_lookup_elem(&sent, &where);
+	if (remembered && remembered->generation == decision.generation &&
+	    are_same(&remembered->ends, &decision.ends)) {
+		decision.rule = remembered->rule;
+		decision.endpoint = remembered->endpoint;
+		decision.outer_source = remembered->outer_source;
+	} else {
+		reason = decide(index, &decision);
+		if (reason >= DROP_SLOTS)
+			return hand_up(index, reason - DROP_SLOTS);
+		if (reason != GO_ON)
+			return drop(index, reason, size.packets);
+		if (remembered)
+			*remembered = decision;
+	}
 	if (tunnel->flags & TUNNEL_WATCHES_ENDPOINTS &&
-	    is_endpoint(index, SET_WATCHED_ENDPOINT, endpoint))
+	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision.endpoint))
 		return hand_up(index, UP_WATCHED);
 
 	class = traffic_class(&inner);
@@ -515,8 +641,8 @@ int encapsulate(struct __sk_buff *skb)
 	outer.ttl = tunnel->ttl;
 	outer.protocol = IPPROTO_IPV6;
 	outer.check = 0;
-	outer.saddr = outer_source(index, tunnel, source);
-	outer.daddr = endpoint;
+	outer.saddr = decision.outer_source;
+	outer.daddr = decision.endpoint;
 
 	length = sizeof(outer) + size.largest;
 	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
@@ -553,8 +679,14 @@ int encapsulate(struct __sk_buff *skb)
 		counters->packets_out += size.packets;
 		counters->bytes_out += size.octets;
 	}
-	count_rule(rule->identifier, size.packets);
-	return bpf_redirect_neigh(route.ifindex, 0, 0, 0);
+	count_rule(decision.rule, size.packets);
+	if (route.family == AF_INET6) {		/* an IPv4 route by an IPv6 gateway (RFC 8950) */
+		next.nh_family = AF_INET6;
+		__builtin_memcpy(next.ipv6_nh, route.ipv6_dst, sizeof(next.ipv6_nh));
+	} else {
+		next.ipv4_nh = route.ipv4_dst;
+	}
+	return bpf_redirect_neigh(route.ifindex, &next, sizeof(next), 0);
 }
 
 /* The codepoint to forward (RFC 6040 section 4.2, figure 4), or ECN_DROP. */
@@ -569,58 +701,96 @@ static __always_inline __u8 combined_ecn(__u8 inner, __u8 outer)
 	return inner;
 }
 
-/* What a tunnel is asked about a packet from the underlay, and the rule that it answers by. */
-struct question {
-	struct in6_addr source;
-	struct in6_addr destination;
-	__be32 outer_source;
-	__u32 identifier;
-};
-
 #define ACCEPTED DROP_REASONS
 
 /*
  * What decide_decapsulation() of decide.py says. A function of its own, global, so that the
  * verifier looks at it once and not once for every tunnel that is asked.
  */
-__attribute__((noinline)) int judge(__u32 index, struct question *question)
+__attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 {
-	struct address source, destination;
+	struct in6_addr source, destination;
 	struct ingress_rule *rule;
 	struct prefix_key key;
 	__be32 endpoint;
 
-	if (!question)
+	if (!decision)
 		return DROP_SOURCE_MISMATCH;
-	if (is_endpoint(index, SET_HOST_ENDPOINT, question->outer_source))
+	if (is_endpoint(index, SET_HOST_ENDPOINT, decision->ends.outer_source))
 		return DROP_OUTER_SOURCE_IS_OURS;
-	if (!is_unicast_endpoint(question->outer_source))
+	if (!is_unicast_endpoint(decision->ends.outer_source))
 		return DROP_OUTER_SOURCE;
-	source = as_bits(&question->source);
-	destination = as_bits(&question->destination);
-	if (is_multicast(&question->source) || is_never_on_a_link(source))
+	as_octets(&decision->ends.source, &source);
+	as_octets(&decision->ends.destination, &destination);
+	if (is_multicast(&source) || is_never_on_a_link(decision->ends.source))
 		return DROP_INNER_SOURCE;
-	if (is_never_on_a_link(destination))
+	if (is_never_on_a_link(decision->ends.destination))
 		return DROP_INNER_DESTINATION;
-	if (destination.high >> 54 != 0xfe80 >> 6 && embeds_ours(index, destination) &&
-	    !is_member(index, SET_HOST_ADDRESS, &question->destination))
+	if (decision->ends.destination.high >> 54 != 0xfe80 >> 6 &&
+	    embeds_ours(index, decision->ends.destination) &&
+	    !is_member(index, SET_HOST_ADDRESS, &destination))
 		return DROP_LOOP_DESTINATION;
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;
-	__builtin_memcpy(key.address, &question->source, sizeof(key.address));
+	__builtin_memcpy(key.address, &source, sizeof(key.address));
 	rule = bpf_map_lookup_elem(&ingress, &key);
 	if (!rule)
 		return DROP_SOURCE_MISMATCH;
-	question->identifier = rule->identifier;
+	decision->rule = rule->identifier;
 	#pragma unroll
 	for (int i = 0; i < ACCEPTED_SELECTORS; i++) {
-		if (i < rule->selectors && select(&rule->accept[i], source, &endpoint) &&
-		    endpoint == question->outer_source)
+		if (i < rule->selectors && select(&rule->accept[i], decision->ends.source, &endpoint) &&
+		    endpoint == decision->ends.outer_source)
 			return ACCEPTED;
 	}
-	if (rule->listed && is_endpoint(rule->identifier, SET_LISTED, question->outer_source))
+	if (rule->listed && is_endpoint(rule->identifier, SET_LISTED, decision->ends.outer_source))
 		return ACCEPTED;
 	return DROP_SOURCE_MISMATCH;
+}
+
+/*
+ * Ask the tunnels that may accept packets between two ends. Return ACCEPTED, the reason why the
+ * first of them refused it, or DROP_SLOTS if the packet is to be handed up. The tunnel that
+ * accepted or refused is in the decision; 0 if there is none.
+ */
+__attribute__((noinline)) int choose(struct decision *decision)
+{
+	struct candidates *candidate;
+	struct candidates_key key;
+	__u32 refused_by = 0;
+	int refused = DROP_SLOTS, verdict;
+	struct tunnel *tunnel;
+
+	if (!decision)
+		return DROP_SLOTS;
+	key.destination = decision->ends.outer_destination;
+	key.source = decision->ends.outer_source;
+	candidate = bpf_map_lookup_elem(&candidates, &key);
+	if (!candidate) {
+		key.source = 0;
+		candidate = bpf_map_lookup_elem(&candidates, &key);
+	}
+	decision->tunnel = 0;
+	if (!candidate)
+		return DROP_SLOTS;
+	for (int i = 0; i < CANDIDATES; i++) {
+		if (i >= candidate->count)
+			break;
+		decision->tunnel = candidate->tunnels[i];
+		verdict = judge(decision->tunnel, decision);
+		if (verdict == ACCEPTED)
+			return ACCEPTED;
+		if (!refused_by) {
+			/* The first one that refuses it knows best why. */
+			refused_by = decision->tunnel;
+			refused = verdict;
+		}
+	}
+	decision->tunnel = refused_by;
+	tunnel = bpf_map_lookup_elem(&tunnels, &refused_by);
+	if (!tunnel || candidate->count > CANDIDATES || tunnel->flags & TUNNEL_HANDS_UP_REFUSED)
+		return DROP_SLOTS;
+	return refused;
 }
 
 /* Take the outer header off; return whether that worked. */
@@ -639,91 +809,81 @@ static __always_inline int strip(struct __sk_buff *skb)
 SEC("tc")
 int decapsulate(struct __sk_buff *skb)
 {
-	__u32 uplink = skb->ifindex, index, offset, refused_by = 0;
-	int reason = ACCEPTED, verdict = DROP_REASONS;
-	struct question question;
-	__u8 class, ecn, following[2];
-	struct candidates *candidate;
-	struct candidates_key ends;
+	__u32 uplink = skb->ifindex, index, offset, where;
+	struct decision decision, *remembered;
+	__u8 class, ecn, octet, protocol;
 	struct counters *counters;
-	struct tunnel *tunnel;
 	struct ipv6hdr inner;
 	__u32 *link_layer;
 	struct iphdr outer;
 	struct size size;
+	int verdict;
 
 	/* A frame with a VLAN tag is for another interface, which has this program itself. */
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present ||
 	    skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	/* Traffic that is none of ours should notice nothing, so this comes before any map. */
+	if (!bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, protocol), &protocol, 1,
+					 BPF_HDR_START_NET) &&
+	    protocol != IPPROTO_IPV6)
 		return TC_ACT_UNSPEC;
 	link_layer = bpf_map_lookup_elem(&uplinks, &uplink);
 	if (!link_layer)
 		return TC_ACT_UNSPEC;
 	offset = *link_layer;
 	if (bpf_skb_load_bytes(skb, offset, &outer, sizeof(outer)) ||
-	    outer.protocol != IPPROTO_IPV6)
+	    outer.protocol != IPPROTO_IPV6 || outer.version != 4)
 		return TC_ACT_UNSPEC;
-	ends.destination = outer.daddr;
-	ends.source = outer.saddr;
-	candidate = bpf_map_lookup_elem(&candidates, &ends);
-	if (!candidate) {
-		ends.source = 0;
-		candidate = bpf_map_lookup_elem(&candidates, &ends);
-	}
-	if (!candidate)
-		return TC_ACT_UNSPEC;
-	index = candidate->tunnels[0];
 
-	if (outer.version != 4 || outer.ihl != sizeof(outer) / 4)
-		return hand_up(index, UP_OPTIONS);
+	/* The generation first: a table that changes meanwhile must make the decision stale. */
+	__builtin_memset(&decision, 0, sizeof(decision));
+	decision.generation = current_generation();
+	decision.ends.outer_source = outer.saddr;
+	decision.ends.outer_destination = outer.daddr;
+	if (outer.ihl != sizeof(outer) / 4)
+		return hand_up(0, UP_OPTIONS);
 	if (outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET))
-		return hand_up(index, UP_FRAGMENT);
+		return hand_up(0, UP_FRAGMENT);
 	if (header_sum(&outer))
-		return hand_up(index, UP_CHECKSUM);
+		return hand_up(0, UP_CHECKSUM);
 	if (bpf_skb_load_bytes(skb, offset + sizeof(outer), &inner, sizeof(inner)))
-		return hand_up(index, UP_LENGTH);
+		return hand_up(0, UP_LENGTH);
 	if (inner.version != 6)
-		return hand_up(index, UP_NOT_IPV6);
+		return hand_up(0, UP_NOT_IPV6);
 	if (bpf_ntohs(outer.tot_len) !=
 		    sizeof(outer) + sizeof(inner) + bpf_ntohs(inner.payload_len) ||
 	    skb->len != offset + bpf_ntohs(outer.tot_len))
-		return hand_up(index, UP_LENGTH);
+		return hand_up(0, UP_LENGTH);
 	if (is_multicast(&inner.daddr))
-		return hand_up(index, UP_MULTICAST);
+		return hand_up(0, UP_MULTICAST);
 	if (inner.nexthdr == IPPROTO_ICMPV6 && inner.payload_len) {
-		if (bpf_skb_load_bytes(skb, offset + sizeof(outer) + sizeof(inner), following, 1))
-			return hand_up(index, UP_LENGTH);
-		if (following[0] >= ICMPV6_ROUTER_SOLICITATION && following[0] <= ICMPV6_REDIRECT)
-			return hand_up(index, UP_CONTROL);
+		if (bpf_skb_load_bytes(skb, offset + sizeof(outer) + sizeof(inner), &octet, 1))
+			return hand_up(0, UP_LENGTH);
+		if (octet >= ICMPV6_ROUTER_SOLICITATION && octet <= ICMPV6_REDIRECT)
+			return hand_up(0, UP_CONTROL);
 	}
 	if (!measure(skb, &inner, offset + sizeof(outer), &size))
-		return hand_up(index, UP_OFFLOAD);
+		return hand_up(0, UP_OFFLOAD);
 
-	question.source = inner.saddr;
-	question.destination = inner.daddr;
-	question.outer_source = outer.saddr;
-	question.identifier = 0;
-	for (int i = 0; i < CANDIDATES; i++) {
-		if (i >= candidate->count)
-			break;
-		index = candidate->tunnels[i];
-		verdict = judge(index, &question);
-		if (verdict == ACCEPTED)
-			break;
-		if (!refused_by) {
-			/* The first one that refused it knows best why. */
-			refused_by = index;
-			reason = verdict;
-		}
+	decision.ends.source = as_bits(&inner.saddr);
+	decision.ends.destination = as_bits(&inner.daddr);
+	where = place(&decision.ends);
+	remembered = bpf_map_lookup_elem(&received, &where);
+	if (remembered && remembered->generation == decision.generation &&
+	    are_same(&remembered->ends, &decision.ends)) {
+		decision.rule = remembered->rule;
+		decision.tunnel = remembered->tunnel;
+	} else {
+		verdict = choose(&decision);
+		if (verdict == DROP_SLOTS)
+			return hand_up(decision.tunnel, UP_REFUSED);
+		if (verdict != ACCEPTED)
+			return drop(decision.tunnel, verdict, size.packets);
+		if (remembered)
+			*remembered = decision;
 	}
-	if (verdict != ACCEPTED) {
-		index = refused_by;
-		tunnel = bpf_map_lookup_elem(&tunnels, &index);
-		if (!tunnel || candidate->count > CANDIDATES ||
-		    tunnel->flags & TUNNEL_HANDS_UP_REFUSED)
-			return hand_up(index, UP_REFUSED);
-		return drop(index, reason, size.packets);
-	}
+	index = decision.tunnel;
 
 	class = traffic_class(&inner);
 	ecn = combined_ecn(class & ECN_MASK, outer.tos & ECN_MASK);
@@ -732,8 +892,8 @@ int decapsulate(struct __sk_buff *skb)
 	if (!strip(skb))
 		return drop(index, DROP_TUNNEL_DOWN, size.packets);
 	if (ecn != (class & ECN_MASK)) {
-		following[0] = (inner.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;
-		if (bpf_skb_store_bytes(skb, offset + 1, following, 1, 0))
+		octet = (inner.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;
+		if (bpf_skb_store_bytes(skb, offset + 1, &octet, 1, 0))
 			return drop(index, DROP_TUNNEL_DOWN, size.packets);
 	}
 	bpf_set_hash_invalid(skb);	/* it was that of the outer addresses */
@@ -744,7 +904,7 @@ int decapsulate(struct __sk_buff *skb)
 		counters->packets_in += size.packets;
 		counters->bytes_in += size.octets;
 	}
-	count_rule(question.identifier, size.packets);
+	count_rule(decision.rule, size.packets);
 	return bpf_redirect(index, BPF_F_INGRESS);
 }
 

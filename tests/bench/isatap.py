@@ -15,11 +15,12 @@ from tests.lab import Host, Interface, Lab, LabHost, Network, Topology
 from tests.lab.processes import wait_until
 from tests.lab.traffic import iperf_server, tcp_bits_per_second, udp_packets_per_second
 
-GOAL = 0.05
+USERSPACE_GOAL = 0.05
 """What a plane in plain Python should reach; it is the fallback, not the fast path."""
 
 _SECONDS = 2  # of each measurement
 _SMALL_PAYLOAD = 64  # octets of UDP payload
+_ECHOES = 20000
 _RESOURCES = "/etc/v6ferry/bench.json"
 
 
@@ -43,33 +44,47 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
     make packets too, shows how much of the ratio that is.
     """
     with contextlib.ExitStack() as labs:
-        usual = labs.enter_context(_path())
-        dynamic = labs.enter_context(_path(tunnel_mtu="dynamic"))
-        packets = labs.enter_context(_path(transmit_offload=False))
+        fast = labs.enter_context(_path("ebpf", tunnel_mtu="dynamic"))
+        fast_packets = labs.enter_context(
+            _path("ebpf", transmit_offload=False, tunnel_mtu="dynamic")
+        )
+        usual = labs.enter_context(_path("userspace"))
+        dynamic = labs.enter_context(_path("userspace", tunnel_mtu="dynamic"))
+        packets = labs.enter_context(_path("userspace", transmit_offload=False))
+        small = f"UDP, {_SMALL_PAYLOAD} octets"
         yield [
-            usual.comparison("TCP", "Mbit/s", _megabits),
-            dynamic.comparison("TCP, tunnel MTU 1480", "Mbit/s", _megabits),
-            packets.comparison("TCP, no offload on the link", "Mbit/s", _megabits),
-            usual.comparison(f"UDP, {_SMALL_PAYLOAD} octets", "packets/s", _packets),
+            fast.comparison("TCP", "Mbit/s", 0.97, _megabits),
+            fast.comparison("TCP, 4 streams", "Mbit/s", 0.97, _megabits_of_four),
+            fast_packets.comparison("TCP, no offload on the link", "Mbit/s", 0.85, _megabits),
+            fast_packets.comparison(
+                "TCP, 4 streams, no offload on the link", "Mbit/s", 0.85, _megabits_of_four
+            ),
+            fast.comparison(small, "packets/s", 0.9, _packets),
+            fast.comparison("echo requests, one at a time", "requests/s", 0.0, _echoes),
+            usual.comparison("TCP", "Mbit/s", USERSPACE_GOAL, _megabits),
+            dynamic.comparison("TCP, tunnel MTU 1480", "Mbit/s", USERSPACE_GOAL, _megabits),
+            packets.comparison("TCP, no offload on the link", "Mbit/s", USERSPACE_GOAL, _megabits),
+            usual.comparison(small, "packets/s", USERSPACE_GOAL, _packets),
         ]
 
 
 class _Path:
     """Two hosts of a lab that reach each other over ISATAP and over IPv4."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, plane: str) -> None:
+        self.plane = plane
         self.source, destination = lab["a"], lab["b"]
         self.ipv4 = str(destination.ipv4)
         self.ipv6 = f"{isatap_link_local(destination.ipv4)}%isatap0"
 
     def comparison(
-        self, what: str, unit: str, measure: Callable[[LabHost, str], float]
+        self, what: str, unit: str, goal: float, measure: Callable[[LabHost, str], float]
     ) -> Comparison:
         """Return the comparison of both ways by one kind of measurement."""
         return Comparison(
-            f"ISATAP, userspace plane: {what}",
+            f"ISATAP, {self.plane} plane: {what}",
             unit,
-            GOAL,
+            goal,
             ours=lambda: measure(self.source, self.ipv6),
             peer=lambda: measure(self.source, self.ipv4),
         )
@@ -79,22 +94,36 @@ def _megabits(host: LabHost, target: str) -> float:
     return tcp_bits_per_second(host, target, _SECONDS) / 1e6
 
 
+def _megabits_of_four(host: LabHost, target: str) -> float:
+    return tcp_bits_per_second(host, target, _SECONDS, streams=4) / 1e6
+
+
+def _echoes(host: LabHost, target: str) -> float:
+    """Echo requests a second, each sent when the one before is answered."""
+    command = ["ping", "-q", "-n", "-f", "-c", str(_ECHOES), target]
+    report = host.run(["taskset", "1", *command]).stdout
+    median = float(report.split("rtt min/avg/max/mdev = ")[1].split("/")[1])  # milliseconds
+    return 1000 / median
+
+
 def _packets(host: LabHost, target: str) -> float:
     return udp_packets_per_second(host, target, _SECONDS, _SMALL_PAYLOAD)
 
 
 @contextlib.contextmanager
-def _path(*, transmit_offload: bool = True, tunnel_mtu: str = "static") -> Iterator[_Path]:
+def _path(
+    plane: str, *, transmit_offload: bool = True, tunnel_mtu: str = "static"
+) -> Iterator[_Path]:
     with Lab(_two_hosts(transmit_offload=transmit_offload)) as lab:
         for host, other in ((lab["a"], lab["b"]), (lab["b"], lab["a"])):
-            host.start_agent()
+            host.start_agent("--plane", plane)
             # Link-local addresses need no router: nobody has to answer at the other's address.
             routers = [str(other.ipv4)]
             spec = {"link_local": "always", "routers": routers, "tunnel_mtu": tunnel_mtu}
             resource = {"kind": "isatap_host", "name": "default", "state": "present", "spec": spec}
             host.write(_RESOURCES, json.dumps([resource]))
             host.v6ferry("apply", _RESOURCES)
-        path = _Path(lab)
+        path = _Path(lab, plane)
         ping = ["ping", "-c", "1", "-W", "1", path.ipv6]
         if not wait_until(lambda: path.source.run(ping, check=False).returncode == 0, 10):
             raise BenchError(f"host a does not reach {path.ipv6} within 10 s")

@@ -33,7 +33,7 @@ DROP_REASONS = (
     DropReason.LOOP_DESTINATION,
 )
 """What the programs drop themselves; everything else they hand up."""
-_DROP_SLOTS = 16
+_SLOTS = 16
 
 
 class HandUp(IntEnum):
@@ -98,17 +98,18 @@ _INGRESS_RULE = struct.Struct("=III4x")
 _MEMBER_KEY = struct.Struct("=II16s")
 _CANDIDATES_KEY = struct.Struct("=4s4s")
 _CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
-COUNTERS = struct.Struct(f"={4 + _DROP_SLOTS + len(HandUp)}Q")
+COUNTERS = struct.Struct(f"={4 + 2 * _SLOTS}Q")
 """Packets and octets in, packets and octets out, drops, packets handed up."""
 RULE_COUNTER = struct.Struct("=Q")
 FIRST_DROP = 4
-FIRST_HAND_UP = FIRST_DROP + _DROP_SLOTS
+FIRST_HAND_UP = FIRST_DROP + _SLOTS
 
 _WORD = (1 << 64) - 1
 _NO_SELECTOR = bytes(_SELECTOR.size)
 PRESENT = _INDEX.pack(1)
 
 MAPS = {
+    "generation": (_INDEX.size, _INDEX.size),
     "tunnels": (_INDEX.size, _TUNNEL.size + SOURCE_SELECTORS * _SELECTOR.size),
     "uplinks": (_INDEX.size, _INDEX.size),
     "forwarding": (_PREFIX_KEY.size, _FORWARDING_RULE.size + _SELECTOR.size),
@@ -122,8 +123,12 @@ MAPS = {
 PROGRAMS = ("encapsulate", "decapsulate")
 
 
+UNCLAIMED = 0
+"""Key of the counters of packets that were handed up before a tunnel was found for them."""
+
+
 def index_key(index: int) -> bytes:
-    """Key of ``tunnels``, ``uplinks`` and both counters; value of ``uplinks``."""
+    """Key of ``tunnels``, ``uplinks`` and both counters; value of ``uplinks``, ``generation``."""
     return _INDEX.pack(index)
 
 

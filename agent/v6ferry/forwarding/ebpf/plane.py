@@ -83,6 +83,7 @@ class EbpfPlane(UserspacePlane):
         self._candidate_entries: MapEntries = {}
         self._on_tunnels: dict[str, int] = {}
         self._uplinks: set[int] = set()
+        self._generation = 0
         self._attached: set[tuple[int, Direction]] = set()
 
     def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
@@ -115,6 +116,7 @@ class EbpfPlane(UserspacePlane):
         maps = self._programs.maps
         for name in reversed(_ORDER):
             maps[name].delete(entries.maps[name])
+        self._decide_anew()
         maps["rule_counters"].delete(map(layout.index_key, entries.rules.values()))
         maps["tunnel_counters"].delete([layout.index_key(tunnel.tun.index)])
         self._identifiers.release(interface, entries.rules)
@@ -136,7 +138,7 @@ class EbpfPlane(UserspacePlane):
             ):
                 if number:
                     total.drop(reason, number)
-            for why, number in zip(HandUp, numbers[layout.FIRST_HAND_UP :], strict=True):
+            for why, number in zip(HandUp, numbers[layout.FIRST_HAND_UP :], strict=False):
                 if number:
                     total.handed_up[why.name.lower()] += number
         for rule, identifier in entries.rules.items():
@@ -243,6 +245,7 @@ class EbpfPlane(UserspacePlane):
             maps[name].update(entries.maps[name].items() - before.maps[name].items())
         for name in reversed(_ORDER):
             maps[name].delete(before.maps[name].keys() - entries.maps[name].keys())
+        self._decide_anew()
         gone = before.rules.keys() - entries.rules.keys()
         maps["rule_counters"].delete(layout.index_key(before.rules[rule]) for rule in gone)
         self._identifiers.release(interface, gone)
@@ -255,6 +258,13 @@ class EbpfPlane(UserspacePlane):
         one = self._programs.maps["candidates"]
         one.update(entries.items() - before.items())
         one.delete(before.keys() - entries.keys())
+        self._decide_anew()
+
+    def _decide_anew(self) -> None:
+        """Make the programs forget what they remember of the tables."""
+        self._generation = self._generation + 1 & 0xFFFFFFFF
+        number = layout.index_key(self._generation)
+        self._programs.maps["generation"].update([(layout.index_key(0), number)])
 
     # ICMPv4 errors whose quotation was too short
 
