@@ -12,7 +12,6 @@ from typing import Any
 from tests.lab.errors import LabError
 from tests.lab.host import LabHost
 
-
 # Each end on a core of its own: where the scheduler puts them is half of what is measured.
 
 _PINNED = ("--affinity", "0,1")
@@ -61,7 +60,9 @@ def udp_packets_per_second(host: LabHost, target: str, seconds: int = 1, size: i
     Raises:
         LabError: the server does not answer.
     """
-    report = _iperf(host, target, seconds, "--udp", "--bitrate", "0", "--length", str(size), *_PINNED)
+    report = _iperf(
+        host, target, seconds, "--udp", "--bitrate", "0", "--length", str(size), *_PINNED
+    )
     total = report["end"]["sum"]
     return (float(total["packets"]) - float(total["lost_packets"])) / float(total["seconds"])
 

@@ -59,6 +59,7 @@ class Api:
         """Say what runs, all of it or what has a kind or a name."""
         _only(params, "kind", "name")
         kind, name = _text(params, "kind"), _text(params, "name")
+        unclaimed = self._host.plane.all_unclaimed().as_dict()
         return {
             "agent": {
                 "version": __version__,
@@ -66,7 +67,8 @@ class Api:
                 "plane": self._host.plane.name,
                 "plane_reason": self._host.plane.why or None,
                 "started": self._started.isoformat(timespec="seconds"),
-                "unclaimed_drops": dict(sorted(self._host.plane.unclaimed.drops.items())),
+                "unclaimed_drops": unclaimed["drops"],
+                "unclaimed_handed_up": unclaimed["handed_up"],
             },
             "resources": self._supervisor.show(kind, name),
         }

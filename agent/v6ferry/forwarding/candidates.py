@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 
+from v6ferry.addresses.ipv4 import is_unicast_endpoint
 from v6ferry.forwarding.table import Listed, TunnelTable
 
 Ends = tuple[IPv4Address, IPv4Address | None]
@@ -49,5 +50,6 @@ def _only_sources(table: TunnelTable) -> frozenset[IPv4Address] | None:
         for selector in rule.accept:
             if not isinstance(selector, Listed):
                 return None
-            sources |= selector.addresses
+            # No table accepts from others, and 0.0.0.0 is "any" in the maps of the eBPF plane.
+            sources |= set(filter(is_unicast_endpoint, selector.addresses))
     return frozenset(sources) if sources else None

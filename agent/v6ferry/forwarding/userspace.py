@@ -172,6 +172,10 @@ class UserspacePlane:
         """What ``interface`` has carried and dropped."""
         return self._tunnels[interface].counters
 
+    def all_unclaimed(self) -> Counters:
+        """What no tunnel has accepted."""
+        return self.unclaimed
+
     def carrier(self, interface: str) -> str:
         """Return the name of the plane that carries the packets of ``interface``."""
         return UserspacePlane.name

@@ -110,6 +110,13 @@ class BpfMap:
         for key in keys:
             delete(descriptor, key)
 
+    def value(self, key: bytes) -> bytes | None:
+        """Return the value of a key; None if it is absent."""
+        buffer = ctypes.create_string_buffer(self.value_size)
+        if self._library.bpf_map_lookup_elem(self.descriptor, key, buffer):
+            return None
+        return buffer.raw
+
     def per_cpu(self, key: bytes) -> list[bytes]:
         """Return the values of a key of a per-CPU map, one for each CPU; none if it is absent."""
         stride = (self.value_size + 7) & ~7

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -64,6 +65,8 @@ class EbpfPlane(UserspacePlane):
     """
 
     name = "eBPF"
+    link_layer_length = 0
+    """Octets before the IPv6 header in a tunnel interface; a test run of a program has some."""
 
     def __init__(
         self,
@@ -83,8 +86,12 @@ class EbpfPlane(UserspacePlane):
         self._candidate_entries: MapEntries = {}
         self._on_tunnels: dict[str, int] = {}
         self._uplinks: set[int] = set()
-        self._generation = 0
+        first = programs.maps["generation"].value(layout.index_key(0)) or bytes(4)
+        self._generation = int.from_bytes(first, sys.byteorder)
         self._attached: set[tuple[int, Direction]] = set()
+        programs.maps["tunnel_counters"].set_per_cpu(
+            layout.index_key(layout.UNCLAIMED), bytes(layout.COUNTERS.size)
+        )
 
     def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
         """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
@@ -127,26 +134,36 @@ class EbpfPlane(UserspacePlane):
         total.add(super().counters(interface))
         maps, entries = self._programs.maps, self._entries[interface]
         key = layout.index_key(self._tunnels[interface].tun.index)
-        for value in maps["tunnel_counters"].per_cpu(key):
-            numbers = layout.COUNTERS.unpack(value)
-            total.packets_in += numbers[0]
-            total.bytes_in += numbers[1]
-            total.packets_out += numbers[2]
-            total.bytes_out += numbers[3]
-            for reason, number in zip(
-                layout.DROP_REASONS, numbers[layout.FIRST_DROP :], strict=False
-            ):
-                if number:
-                    total.drop(reason, number)
-            for why, number in zip(HandUp, numbers[layout.FIRST_HAND_UP :], strict=False):
-                if number:
-                    total.handed_up[why.name.lower()] += number
+        self._count(total, key)
         for rule, identifier in entries.rules.items():
             values = maps["rule_counters"].per_cpu(layout.index_key(identifier))
             packets = sum(layout.RULE_COUNTER.unpack(value)[0] for value in values)
             if packets:
                 total.rules[rule] += packets
         return total
+
+    def all_unclaimed(self) -> Counters:
+        """What no tunnel has accepted, and what was handed up before one was looked for."""
+        total = Counters()
+        total.add(self.unclaimed)
+        self._count(total, layout.index_key(layout.UNCLAIMED))
+        return total
+
+    def _count(self, total: Counters, key: bytes) -> None:
+        """Add what the programs have counted under a key of ``tunnel_counters``."""
+        for value in self._programs.maps["tunnel_counters"].per_cpu(key):
+            numbers = layout.COUNTERS.unpack(value)
+            total.packets_in += numbers[0]
+            total.bytes_in += numbers[1]
+            total.packets_out += numbers[2]
+            total.bytes_out += numbers[3]
+            drops, handed_up = numbers[layout.FIRST_DROP :], numbers[layout.FIRST_HAND_UP :]
+            for reason, number in zip(layout.DROP_REASONS, drops, strict=False):
+                if number:
+                    total.drop(reason, number)
+            for why, number in zip(HandUp, handed_up, strict=False):
+                if number:
+                    total.handed_up[why.name.lower()] += number
 
     # The programs' places
 
@@ -235,6 +252,7 @@ class EbpfPlane(UserspacePlane):
             self._identifiers,
             watched=tunnel.soft_errors,
             hand_up_refused=self._kernel_driver.exists(),
+            link_layer_length=self.link_layer_length,
         )
         before = self._entries.get(interface) or TunnelEntries({}, {name: {} for name in _ORDER})
         for rule in entries.rules.keys() - before.rules.keys():

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The eBPF plane and the userspace plane do the same with every packet.
+
+Tables and packets are drawn at random. The kernel runs the programs on each packet
+(BPF_PROG_TEST_RUN); what they hand up goes to the eBPF plane's own slow path. A userspace plane
+with the same tables gets every packet. What comes out must be the same to the last bit, and so
+must all counters in the end.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from v6ferry.addresses import isatap_link_local
+from v6ferry.forwarding.ebpf.plane import EbpfPlane, load_programs
+from v6ferry.forwarding.table import (
+    ISATAP,
+    SIXTOFOUR,
+    BitPattern,
+    Embedded,
+    Encapsulation,
+    Fixed,
+    ForwardingRule,
+    IngressRule,
+    Listed,
+    TunnelTable,
+)
+from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.system.sockets import Underlay
+from v6ferry.wire.checksum import internet_checksum
+
+from tests.lab.agent_system.namespaces import ip, isolated, run
+
+PACKETS = 250
+EXAMPLES = 500
+"""Together more than 100 000 packets."""
+
+OURS = IPv4Address("192.168.47.99")
+SECOND = IPv4Address("203.0.113.9")
+IPV4 = [
+    OURS,
+    SECOND,
+    *map(
+        IPv4Address,
+        (
+            "192.168.47.100",
+            "198.51.100.7",  # behind a path of 1400 octets
+            "192.0.2.77",  # behind one of 1290
+            "131.107.71.209",
+            "10.0.0.1",
+            "203.0.113.66",  # unreachable
+            "192.168.47.255",
+            "224.0.0.1",
+            "127.0.0.1",
+            "255.255.255.255",
+            "0.0.0.0",
+        ),
+    ),
+]
+SIXRD = Embedded(32, BitPattern(0x20010DB9 << 96, 0xFFFFFFFF << 96), 192 << 24, 8)
+PREFIXES = [
+    IPv6Network(text)
+    for text in (
+        "::/0", "fe80::/64", "fe80::/10", "2001:db8::/32", "2001:db8:0:7::/64", "2002::/16",
+        "2001:db9::/32", "2001:db8:5::/48", "2001:db8::9/128",
+    )
+]  # fmt: skip
+SELECTORS = [ISATAP, SIXTOFOUR, SIXRD]
+TRUNCATED = 7
+ETHERNET = 14
+REDIRECT, SHOT, GOES_ON = 7, 2, -1
+_SKB = struct.Struct("=40xI")  # struct __sk_buff up to ifindex
+
+
+def addresses(random: Random) -> IPv6Address:
+    """An address of a kind that matters, more often than not with one of our IPv4 addresses."""
+    ipv4 = int(random.choice(IPV4))
+    kind = random.randrange(9)
+    if kind == 0:
+        return (
+            isatap_link_local(IPv4Address(ipv4 or 1))
+            if ipv4 >> 24 in (10, 192, 198)
+            else (IPv6Address((0xFE80 << 112) | 0x2000_5EFE << 32 | ipv4))
+        )
+    high = random.choice([0xFE80 << 48, 0x20010DB8_00000007, 0x20010DB8_00050000, 0x20010DB7 << 32])
+    if kind == 1:
+        return IPv6Address(high << 64 | random.choice([0x5EFE, 0x0200_5EFE]) << 32 | ipv4)
+    if kind == 2:
+        return IPv6Address(0x2002 << 112 | ipv4 << 80 | random.choice([1, 1 << 64 | 5]))
+    if kind == 3:
+        return IPv6Address(0x20010DB9 << 96 | (ipv4 & 0xFFFFFF) << 72 | 1)
+    if kind == 4:
+        return IPv6Address(random.choice([ipv4, 0xFFFF << 32 | ipv4, 1, 0]))
+    if kind == 5:
+        return IPv6Address(random.choice(["ff02::1", "ff02::2", "ff02::1:ff00:1", "ff0e::5"]))
+    if kind == 6:
+        return IPv6Address(random.choice(["2001:db8::9", "2001:db8:5::5", "2001:db8:0:7::99"]))
+    return IPv6Address(high << 64 | random.choice([1, 9, 0x0211_22FF_FE33_4455]))
+
+
+def tables(random: Random, names: list[str]) -> list[TunnelTable]:
+    """A table for each tunnel interface."""
+    host_endpoints = frozenset({OURS, SECOND})
+    host_addresses = frozenset(addresses(random) for _number in range(4))
+    made = []
+    for name in names:
+        forwarding = [
+            ForwardingRule(
+                prefix,
+                random.choice([*SELECTORS, ISATAP, None, Fixed(random.choice(IPV4))]),
+                f"{prefix} out",
+            )
+            for prefix in random.sample(PREFIXES, random.randint(0, 6))
+        ]
+        listed_only = random.random() < 0.2
+        ingress = []
+        for prefix in random.sample(PREFIXES, random.randint(0, 6)):
+            selectors: list[Any] = (
+                [] if listed_only else random.sample(SELECTORS, random.randint(0, 2))
+            )
+            if listed_only or random.random() < 0.4:
+                selectors.append(Listed(frozenset(random.sample(IPV4, 3))))
+            random.shuffle(selectors)
+            ingress.append(IngressRule(prefix, tuple(selectors), f"{prefix} in"))
+        made.append(
+            TunnelTable(
+                interface=name,
+                forwarding=tuple(forwarding),
+                ingress=tuple(ingress),
+                encapsulation=Encapsulation(
+                    ttl=random.randint(1, 255),
+                    dscp=random.choice([None, 0, 46]),
+                    dynamic_mtu=random.random() < 0.5,
+                    sources=tuple(random.sample(SELECTORS, random.randint(0, 2))),
+                    default_source=random.choice([None, OURS, SECOND]),
+                ),
+                local_endpoints=frozenset(random.sample([OURS, SECOND], random.randint(1, 2))),
+                host_endpoints=host_endpoints,
+                host_addresses=host_addresses,
+                handed_up=frozenset({133, 134, 135, 136, 137}),
+            )
+        )
+    return made
+
+
+def inner_packet(random: Random, known: list[IPv6Address]) -> bytes:
+    """An IPv6 packet, mostly in order."""
+    source, destination = (
+        random.choice(known) if random.random() < 0.3 else addresses(random) for _end in range(2)
+    )
+    next_header = random.choice([6, 17, 58, 58, 59, 0, 44])
+    length = random.choice([0, 1, 8, 40, 600, 1240, 1241, 1360, 1361, 1440, 1441, 1800])
+    payload = bytearray(random.randbytes(length))
+    if next_header == 58 and length:
+        payload[0] = random.choice([128, 129, 1, 2, 132, 133, 134, 135, 136, 137, 138])
+    version = 6 if random.random() < 0.98 else random.choice([4, 5])
+    traffic_class = random.choice([0, 1, 2, 3, 0xB8, 0xBB])
+    word = version << 28 | traffic_class << 20 | random.getrandbits(20)
+    said = length if random.random() < 0.97 else max(0, length + random.choice([-1, 1, 5000]))
+    header = struct.pack("!IHBB", word, said, next_header, random.choice([1, 64, 255]))
+    return header + source.packed + destination.packed + bytes(payload)
+
+
+def outer_packet(random: Random, inner: bytes) -> bytes:
+    """An IPv4 packet as the kernel gives it to raw sockets: its header is in order."""
+    words = 5 if random.random() < 0.97 else 6
+    length = words * 4 + len(inner)
+    flags = random.choice([0, 0x4000])
+    tos = random.choice([0, 1, 2, 3, 0xB8])
+    source, destination = random.choice(IPV4), random.choice([OURS, OURS, SECOND, IPV4[2]])
+    header = bytearray(
+        struct.pack("!BBHHHBBH", 0x40 | words, tos, length, 1, flags, 64, 41, 0)
+        + source.packed
+        + destination.packed
+        + bytes(words * 4 - 20)
+    )
+    header[10:12] = internet_checksum(header).to_bytes(2, "big")
+    return bytes(header) + inner
+
+
+class NoLoop:
+    """The planes read nothing by themselves here."""
+
+    def add_reader(self, *_arguments: object) -> None:
+        """Ignore it."""
+
+    def remove_reader(self, *_arguments: object) -> None:
+        """Ignore it."""
+
+
+@dataclass
+class RecordingTun:
+    """Takes what a plane delivers."""
+
+    name: str
+    index: int
+    written: list[bytes] = field(default_factory=list)
+    descriptor: int = -1
+
+    def write(self, *pieces: bytes, offload: object = None) -> None:
+        """Record a packet."""
+        self.written.append(b"".join(pieces))
+
+
+class EbpfPlaneUnderTest(EbpfPlane):
+    """Test runs have an Ethernet header everywhere."""
+
+    link_layer_length = ETHERNET
+
+
+class Bench:
+    """Both planes, in a namespace with an uplink and a way to see what leaves by it."""
+
+    def __init__(self) -> None:
+        ip("link add up0 type veth peer name up1")
+        run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+        for name in ("up0", "up1"):
+            ip(f"link set {name} up")
+        ip(f"addr add {OURS}/24 dev up0")
+        ip(f"addr add {SECOND}/32 dev up0")
+        for neighbor in ("192.168.47.100", "192.168.47.1"):
+            ip(f"neigh add {neighbor} lladdr 02:00:00:00:00:01 dev up0 nud permanent")
+        ip("route add default via 192.168.47.1")
+        ip("route add 198.51.100.0/24 via 192.168.47.1 mtu lock 1400")
+        ip("route add 192.0.2.0/24 via 192.168.47.1 mtu lock 1290")
+        ip("route add unreachable 203.0.113.66")
+        self.names = ["tun0", "tun1", "tun2"]
+        for name in self.names:
+            ip(f"tuntap add {name} mode tun")
+            ip(f"link set {name} up")
+            run(f"sysctl -qw net.ipv4.conf.{name}.forwarding=1")
+        self.uplink = socket.if_nametoindex("up0")
+        address = ip("-o link show up0").split("link/ether ")[1].split()[0]
+        self.ethernet = bytes.fromhex(address.replace(":", "")) + bytes(6)
+        self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self.wire.bind(("up1", 0x0800))
+        self.wire.setblocking(False)
+        self.underlay = Underlay()
+        self.programs = load_programs()
+        self.programs.maps["uplinks"].update(
+            [(struct.pack("=I", self.uplink), struct.pack("=I", ETHERNET))]
+        )
+
+    def sent(self) -> list[bytes]:
+        """What has left by the uplink since the last time, identification and checksum aside."""
+        found = []
+        while True:
+            try:
+                packet = bytearray(self.wire.recv(65535))
+            except BlockingIOError:
+                return found
+            found.append(masked(packet))
+
+    def close(self) -> None:
+        """Let go of what the namespace does not end."""
+        self.wire.close()
+        self.underlay.close()
+        self.programs.close()
+
+
+def masked(packet: bytes | bytearray) -> bytes:
+    """An IPv4 packet without what no two senders have in common."""
+    assert internet_checksum(packet[: (packet[0] & 15) * 4]) == 0
+    return bytes(packet[:4]) + bytes(2) + bytes(packet[6:10]) + bytes(2) + bytes(packet[12:])
+
+
+class Agreement:
+    """One set of tables, on both planes."""
+
+    def __init__(self, bench: Bench, made: list[TunnelTable]) -> None:
+        self.bench = bench
+        arguments: Any = (NoLoop(), bench.underlay, lambda: 1000.0)
+        self.fast = EbpfPlaneUnderTest(
+            *arguments,
+            bench.programs,
+            None,
+            kernel_driver=Path("/nonexistent"),  # type: ignore[arg-type]
+        )
+        self.reference = UserspacePlane(*arguments, None)  # type: ignore[arg-type]
+        self.controls: list[tuple[str, Any]] = []
+        for table in made:
+            index = socket.if_nametoindex(table.interface)
+            for which, plane in (("fast", self.fast), ("reference", self.reference)):
+                tun: Any = RecordingTun(table.interface, index)
+                plane.add(tun, table, lambda control, w=which: self.controls.append((w, control)))
+        self.verdicts: Counter[str] = Counter()
+
+    def compare_counters(self) -> None:
+        """Fail if the planes have counted differently."""
+        for interface in list(self.fast.tables()):
+            ours, theirs = (
+                plane.counters(interface).as_dict() for plane in (self.fast, self.reference)
+            )
+            ours.pop("handed_up"), theirs.pop("handed_up")
+            assert ours == theirs, f"{interface}\n eBPF      {ours}\n userspace {theirs}"
+        ours, theirs = self.fast.unclaimed.drops, self.reference.unclaimed.drops
+        assert ours == theirs, f"unclaimed\n eBPF      {ours}\n userspace {theirs}"
+
+    def end(self) -> None:
+        """Leave the maps empty."""
+        for interface in list(self.fast.tables()):
+            self.fast.forget(interface)
+
+    def transmit(self, interface: str, packet: bytes) -> None:
+        """Compare what becomes of a packet that was routed into a tunnel interface."""
+        bench, fast, reference = self.bench, self.fast, self.reference
+        slow, other = fast._tunnels[interface], reference._tunnels[interface]
+        done = bench.programs.test_run(
+            "encapsulate", bytes(12) + b"\x86\xdd" + packet, _SKB.pack(slow.tun.index)
+        )
+        if done.verdict == REDIRECT:
+            ours = [masked(done.packet[2 * ETHERNET :])]
+        elif done.verdict == GOES_ON:
+            assert done.packet[ETHERNET:] == packet
+            fast._transmit_packet(slow, packet)
+            ours = bench.sent()
+        else:
+            ours = []
+        reference._transmit_packet(other, packet)
+        self.compare(packet, done.verdict, ours, bench.sent())
+        self.compare(packet, done.verdict, written(slow), written(other))
+
+    def receive(self, packet: bytes) -> None:
+        """Compare what becomes of a packet from the underlay."""
+        bench, fast, reference = self.bench, self.fast, self.reference
+        done = bench.programs.test_run(
+            "decapsulate", bench.ethernet + b"\x08\x00" + packet, _SKB.pack(bench.uplink)
+        )
+        if done.verdict == GOES_ON:
+            assert done.packet[ETHERNET:] == packet
+            receive_slowly(fast, packet)
+            ours = [one for tunnel in fast._tunnels.values() for one in written(tunnel)]
+        else:
+            ours = [done.packet[ETHERNET:]] if done.verdict == REDIRECT else []
+        receive_slowly(reference, packet)
+        theirs = [one for tunnel in reference._tunnels.values() for one in written(tunnel)]
+        self.compare(packet, done.verdict, ours, theirs)
+        controls = dict(self.controls)
+        self.controls.clear()
+        self.compare(packet, done.verdict, controls.get("fast"), controls.get("reference"))
+
+    def compare(self, packet: bytes, verdict: int, ours: object, theirs: object) -> None:
+        """Fail with both results if they differ."""
+        self.verdicts[str(verdict)] += 1
+        assert ours == theirs, (
+            f"packet {packet.hex()}\n eBPF ({verdict}) {ours!r}\n userspace {theirs!r}"
+        )
+
+
+def written(tunnel: Any) -> list[bytes]:
+    """What was delivered through a tunnel interface since the last time."""
+    found = list(tunnel.tun.written)
+    tunnel.tun.written.clear()
+    return found
+
+
+def receive_slowly(plane: UserspacePlane, packet: bytes) -> None:
+    """Give a plane's slow path what its raw socket would get."""
+    plane._buffer[: len(packet)] = packet
+    plane._receive_packet(len(packet))
+    plane._delivery.flush()
+
+
+def check(bench: Bench, seed: int, totals: Counter[str]) -> None:
+    """Draw tables and packets, and compare."""
+    random = Random(seed)
+    made = tables(random, bench.names[: random.randint(1, 3)])
+    agreement = Agreement(bench, made)
+    known = [address for table in made for address in sorted(table.host_addresses)]
+    try:
+        for _number in range(PACKETS):
+            inner = inner_packet(random, known)
+            if random.random() < 0.5:
+                agreement.transmit(random.choice(made).interface, inner)
+            else:
+                agreement.receive(outer_packet(random, inner))
+        agreement.compare_counters()
+    finally:
+        agreement.end()
+    totals += agreement.verdicts
+
+
+@isolated
+def test_both_planes_do_the_same_with_100_000_packets():
+    bench = Bench()
+    totals: Counter[str] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(seed=st.integers(0, 2**64 - 1))
+    # These have failed once.
+    @example(seed=1)
+    @example(seed=17208695)
+    def compare(seed: int) -> None:
+        check(bench, seed, totals)
+
+    try:
+        compare()
+    finally:
+        bench.close()
+    assert totals.total() >= 100_000
+    # The programs must have decided much of it, each way.
+    assert totals[str(REDIRECT)] > 1000
+    assert totals[str(SHOT)] > 1000
