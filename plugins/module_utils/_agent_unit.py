@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The systemd units of the agent, and of the helper that changes the DNS configuration for it.
 
-The agent may do what a tunnel needs and nothing else: raw sockets, the network configuration, and
-/dev/net/tun. ``systemd-analyze security v6ferry.service`` says how tight that is.
+The agent may do what a tunnel needs and nothing else: raw sockets, the network configuration,
+/dev/net/tun, and BPF programs. ``systemd-analyze security v6ferry.service`` says how tight that is.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes
 UMask=0077
 
-AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
+AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF
 {confinement}BindPaths=/dev/net/tun
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw
@@ -78,6 +78,9 @@ ProtectProc=invisible
 RemoveIPC=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallFilter=~@privileged @resources
+# Programs that carry the tunnels in the kernel.
+SystemCallFilter=bpf
+LimitMEMLOCK=infinity
 
 [Install]
 WantedBy=multi-user.target
