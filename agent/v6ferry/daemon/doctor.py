@@ -127,6 +127,15 @@ class Doctor:
                 "its tunnel packets go through the userspace plane meanwhile",
             )
 
+        for interface, names in sorted(plane.before_ours.items()):
+            yield Check(
+                "plane",
+                "warning",
+                f"on {interface} a tc filter of another program runs before ours: {names}",
+                "where it ends with the action ok, tunnel packets go through the userspace plane:"
+                " let it end with continue, or give it a preference behind 30262",
+            )
+
     def _files(self) -> Iterator[Check]:
         if not self._supervisor.problems:
             yield Check("files", "ok", "all stored resources can be used")

@@ -108,6 +108,8 @@ class UserspacePlane:
         """Drops of packets that no tunnel's table accepts."""
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
+        self.before_ours: dict[str, str] = {}
+        """Filters of others that see packets of an interface before this plane's programs."""
         self.why = ""
         """Why it is this plane that runs, where a faster one was wanted."""
 

@@ -21,11 +21,12 @@ CHANGE_KINDS = frozenset({"link", "ipv4-address", "ipv4-route", "ipv6-address", 
 # linux/rtnetlink.h
 _NETLINK_ROUTE = 0
 _GROUPS = (
-    0x1 | 0x10 | 0x40 | 0x100 | 0x400
-)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE
+    0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 23
+)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF
 _LINK = (16, 17)  # RTM_NEWLINK, RTM_DELLINK
 _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
+_CONFIGURATION = 80  # RTM_NEWNETCONF, such as that forwarding was switched on or off
 
 _VERSIONS: dict[int, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
 
@@ -112,6 +113,8 @@ def change_kinds(data: bytes) -> set[str]:
 
 def _kind(message_type: int, family: int) -> str | None:
     if message_type in _LINK:
+        return "link"
+    if message_type == _CONFIGURATION:
         return "link"
     version = _VERSIONS.get(family)
     if version and message_type in _ADDRESS:

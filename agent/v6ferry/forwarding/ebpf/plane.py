@@ -32,7 +32,7 @@ from v6ferry.system.bpf import BpfObject
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.sysctl import read_sysctl, write_sysctl
-from v6ferry.system.traffic_control import Direction, TrafficControl
+from v6ferry.system.traffic_control import PRIORITY, Direction, TrafficControl
 from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import KERNEL_DRIVER, Uplink
 
@@ -205,6 +205,7 @@ class EbpfPlane(UserspacePlane):
             known.update([(layout.index_key(index), layout.index_key(uplink.link_layer_length))])
             try:
                 await self._attach(index, Direction.INGRESS, "decapsulate")
+                await self._look_before(index, uplink.name)
             except SystemFault as fault:
                 self._note_fault(uplink.name, str(fault))
             else:
@@ -213,6 +214,7 @@ class EbpfPlane(UserspacePlane):
             if index not in uplinks:
                 await self._traffic_control.detach(index, Direction.INGRESS)
                 self._note_fault(name, None)
+                self.before_ours.pop(name, None)
         known.delete(map(layout.index_key, self._uplinks - uplinks.keys()))
         self._uplinks = set(uplinks)
         self._attached = {
@@ -228,6 +230,14 @@ class EbpfPlane(UserspacePlane):
             index, direction, self._programs.programs[program], program
         )
         self._attached.add((index, direction))
+
+    async def _look_before(self, index: int, name: str) -> None:
+        there = await self._traffic_control.filters(index, Direction.INGRESS)
+        before = [one.name for one in there if one.priority < PRIORITY]
+        if before:
+            self.before_ours[name] = ", ".join(before)
+        else:
+            self.before_ours.pop(name, None)
 
     def _note_fault(self, interface: str, fault: str | None) -> None:
         if fault is None:
