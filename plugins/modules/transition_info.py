@@ -69,9 +69,13 @@ agent:
       type: int
       sample: 812
     plane:
-      description: What forwards packets.
+      description: What forwards packets, C(eBPF) or C(userspace).
       type: str
-      sample: userspace
+      sample: eBPF
+    plane_reason:
+      description: Why it is not the faster one; null where it is.
+      type: str
+      sample: null
 resources:
   description: The resources, by kind and name.
   returned: success
