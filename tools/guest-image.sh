@@ -11,13 +11,14 @@ cd "$(dirname "$0")/.."
 
 kernel_metapackage=linux-image-cloud-amd64
 packages="busybox-static dash iproute2 isatapd netcat-openbsd radvd"
-libraries="libc6 libbpf1 libbsd0 libcap2 libelf1 libmd0 libmnl0 zlib1g"
-programs="/bin/dash /bin/nc.openbsd /sbin/ip /usr/sbin/isatapd /usr/sbin/radvd"
-modules="virtio_pci virtio_net virtio_console sit"
+libraries="libc6 libbpf1 libbsd0 libcap2 libelf1 libmd0 libmnl0 libxtables12 zlib1g"
+programs="/bin/dash /bin/nc.openbsd /sbin/ip /sbin/tc /usr/sbin/isatapd /usr/sbin/radvd"
+modules="virtio_pci virtio_net virtio_console sit cls_bpf sch_ingress veth"
+object=agent/v6ferry/forwarding/ebpf/tunnel.bpf.o
 
 guest=build/guest
 stamp=$guest/stamp
-wanted=$(cat tools/guest-image.sh tests/interop/initramfs/init | sha256sum)
+wanted=$(cat tools/guest-image.sh tests/interop/initramfs/init "$object" | sha256sum)
 [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 fail() {
@@ -109,6 +110,7 @@ echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"
 echo '127.0.0.1 localhost' >"$root/etc/hosts"
 install -m 755 tests/interop/initramfs/init "$root/init"
+install -m 644 "$object" "$root/tunnel.bpf.o"
 
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet --create --format=newc --owner=0:0) >"$work/initramfs.cpio"
 (cd "$work/packages" && for package in *.deb; do dpkg-deb --show "$package"; done) >"$work/list"
