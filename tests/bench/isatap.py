@@ -21,6 +21,8 @@ USERSPACE_GOAL = 0.05
 _SECONDS = 2  # of each measurement
 _SMALL_PAYLOAD = 64  # octets of UDP payload
 _ECHOES = 20000
+_ECHO_NAME = "echo requests, one at a time"
+"""The bar is 5 µs a round trip; where plain IPv4 takes 5 µs, that is half as many requests."""
 _RESOURCES = "/etc/v6ferry/bench.json"
 
 
@@ -60,7 +62,7 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
                 "TCP, 4 streams, no offload on the link", "Mbit/s", 0.85, _megabits_of_four
             ),
             fast.comparison(small, "packets/s", 0.9, _packets),
-            fast.comparison("echo requests, one at a time", "requests/s", 0.0, _echoes),
+            fast.comparison(_ECHO_NAME, "requests/s", 0.5, _echoes),
             usual.comparison("TCP", "Mbit/s", USERSPACE_GOAL, _megabits),
             dynamic.comparison("TCP, tunnel MTU 1480", "Mbit/s", USERSPACE_GOAL, _megabits),
             packets.comparison("TCP, no offload on the link", "Mbit/s", USERSPACE_GOAL, _megabits),
