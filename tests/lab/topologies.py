@@ -18,6 +18,7 @@ segment; ``c`` keeps its default route through ``router`` and has one through ``
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from types import MappingProxyType
 
@@ -115,6 +116,13 @@ ISATAP_TWO_ROUTERS = _isatap(
     "isatap-two-routers",
     {"router": ("10.0.0.1", "2001:db8:0:c::1"), "router2": ("10.0.2.1", "2001:db8:0:c::2")},
 )
+
+
+def without_transmit_offload(topology: Topology) -> Topology:
+    """The same with packets on every link as they would be on a wire, checksums finished."""
+    networks = (replace(network, transmit_offload=False) for network in topology.networks)
+    return replace(topology, networks=tuple(networks))
+
 
 TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
     {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS)}

@@ -109,7 +109,9 @@ class Doctor:
 
     def _plane(self) -> Iterator[Check]:
         plane = self._host.plane
-        if plane.why:
+        if plane.was_asked_for:
+            yield Check("plane", "ok", f"the {plane.name} plane runs: {plane.why}")
+        elif plane.why:
             yield Check(
                 "plane",
                 "warning",

@@ -127,8 +127,9 @@ def _plane(
                 raise SystemFault(f"--plane ebpf: {fault}") from fault
             why = str(fault)
     plane = UserspacePlane(loop, underlay, clock, netlink.traffic_control)
-    plane.why = why
-    _log.warning("tunnels go through the userspace plane: %s", why)
+    plane.why, plane.was_asked_for = why, wanted == "userspace"
+    level = logging.INFO if plane.was_asked_for else logging.WARNING
+    _log.log(level, "tunnels go through the userspace plane: %s", why)
     return plane
 
 

@@ -111,7 +111,9 @@ class UserspacePlane:
         self.before_ours: dict[str, str] = {}
         """Filters of others that see packets of an interface before this plane's programs."""
         self.why = ""
-        """Why it is this plane that runs, where a faster one was wanted."""
+        """Why it is this plane that runs, where another one would be faster."""
+        self.was_asked_for = False
+        """Whether that is what the user wants."""
 
     def start(self) -> None:
         """Receive from the underlay; what has waited there finds the tunnels that were added."""
