@@ -25,6 +25,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/types.h>
+#include <linux/udp.h>
 
 #include <stddef.h>
 
@@ -45,9 +46,11 @@
 #define IPV6_MINIMUM_MTU 1280
 #define ECN_MASK 3
 #define ECN_DROP 255
+#define NO_NEXT_HEADER 59
 
 #define ACCEPTED_SELECTORS 2
 #define SOURCE_SELECTORS 2
+#define AUTOMATIC_SELECTORS 4
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define LARGEST_TABLE (1 << 20)
@@ -61,6 +64,7 @@ enum drop_reason {
 	DROP_INNER_SOURCE,
 	DROP_INNER_DESTINATION,
 	DROP_SOURCE_MISMATCH,
+	DROP_ENDPOINT_REFUSED,
 	DROP_ECN,
 	DROP_SEND_REFUSED,
 	DROP_TUNNEL_DOWN,
@@ -104,6 +108,18 @@ enum way {
 	WAY_REFUSED,
 	WAY_FIXED,
 	WAY_EMBEDDED,
+	WAY_PEER,
+};
+
+enum near {
+	NEAR_REFUSED,
+	NEAR_ACCEPTED,
+	NEAR_EMBEDDED,
+};
+
+enum selector_flag {
+	SELECTOR_HAS_PORT = 1,
+	SELECTOR_INVERTED = 2,
 };
 
 enum tunnel_flag {
@@ -119,14 +135,22 @@ struct address {
 	__u64 low;
 };
 
-/* Bits of an IPv6 address that are an IPv4 address: table.Embedded. */
+/* Bits of an IPv6 address that are an IPv4 address, and perhaps a port: table.Embedded. */
 struct selector {
 	struct address pattern;
 	struct address pattern_mask;
-	__u32 shift;
 	__u32 mask;
 	__u32 common;
-	__u32 reserved;
+	__u8 shift;
+	__u8 port_shift;
+	__u8 flags;
+	__u8 reserved[5];
+};
+
+struct endpoint {
+	__be32 address;
+	__be16 port;			/* 0 in protocol 41 */
+	__u16 reserved;
 };
 
 /* Of the tunnel interface whose index is the key: table.Encapsulation. */
@@ -137,8 +161,11 @@ struct tunnel {
 	__u8 link_layer_length;		/* octets before the IPv6 header: 0 but in test runs */
 	__u8 source_selectors;
 	__be32 default_source;		/* 0 leaves the choice to the kernel's routing */
-	__u32 reserved;
+	__be16 port;			/* ours in UDP; 0 for protocol 41 */
+	__u8 automatic_selectors;
+	__u8 reserved;
 	struct selector sources[SOURCE_SELECTORS];
+	struct selector automatic[AUTOMATIC_SELECTORS];
 };
 
 struct prefix_key {
@@ -150,8 +177,7 @@ struct prefix_key {
 struct forwarding_rule {
 	__u32 identifier;
 	__u32 way;
-	__be32 endpoint;
-	__u32 reserved;
+	struct endpoint endpoint;
 	struct selector selector;
 };
 
@@ -159,8 +185,26 @@ struct ingress_rule {
 	__u32 identifier;
 	__u32 selectors;
 	__u32 listed;			/* whether outer sources of the SET_LISTED of the rule will do */
-	__u32 reserved;
+	__u32 peers;			/* whether the endpoint of the inner source as a peer will do */
 	struct selector accept[ACCEPTED_SELECTORS];
+};
+
+/* Of inner addresses on the near side of a tunnel: table.NearRule. */
+struct near_rule {
+	__u32 accept;
+	__u32 reserved;
+	struct selector selector;
+};
+
+struct endpoint_key {
+	__u32 prefix_length;		/* that of the IPv4 prefix, and 32 for the tunnel */
+	__u32 tunnel;
+	__be32 address;
+};
+
+struct peer_key {
+	__u32 tunnel;
+	__u8 address[16];
 };
 
 struct member_key {
@@ -172,6 +216,8 @@ struct member_key {
 struct candidates_key {
 	__be32 destination;
 	__be32 source;			/* 0 for any */
+	__be16 port;			/* ours; 0 for protocol 41 */
+	__u16 reserved;
 };
 
 /* Tunnels that may accept packets between two endpoints, in the order in which they are asked. */
@@ -195,6 +241,9 @@ struct ends {
 	struct address destination;
 	__be32 outer_source;		/* on the way out 0, and the tunnel in place of the other one */
 	__be32 outer_destination;
+	__be16 outer_source_port;	/* both 0 but for UDP on the way in */
+	__be16 port;
+	__u32 reserved;
 };
 
 /*
@@ -206,7 +255,7 @@ struct decision {
 	__u32 generation;
 	__u32 rule;
 	__u32 tunnel;			/* that accepts */
-	__be32 endpoint;		/* on the way out */
+	struct endpoint endpoint;	/* on the way out */
 	__be32 outer_source;		/* on the way out; 0 leaves the choice to the kernel's routing */
 };
 
@@ -258,6 +307,32 @@ struct {
 	__type(key, struct prefix_key);
 	__type(value, struct ingress_rule);
 } ingress SEC(".maps");
+
+/* Of inner sources on the way out, and of inner destinations on the way in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, struct near_rule);
+} near_sources SEC(".maps"), near_destinations SEC(".maps");
+
+/* Whether far ends may be spoken to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct endpoint_key);
+	__type(value, __u32);
+} endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LARGEST_TABLE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct peer_key);
+	__type(value, struct endpoint);
+} peers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -355,23 +430,32 @@ static __always_inline void as_octets(const struct address *bits, struct in6_add
 	address->s6_addr32[3] = bpf_htonl(bits->low);
 }
 
+/* The address, moved so far to the right: its low 64 bits. */
+static __always_inline __u64 moved(struct address address, __u32 shift)
+{
+	if (shift >= 64)
+		return address.high >> (shift & 63);
+	if (shift)
+		return address.low >> (shift & 63) | address.high << ((64 - shift) & 63);
+	return address.low;
+}
+
 /* Store the endpoint inside the address; return whether there is one. */
 static __always_inline int select(const struct selector *selector, struct address address,
-				  __be32 *endpoint)
+				  struct endpoint *endpoint)
 {
-	__u32 shift = selector->shift;
-	__u64 bits;
-
 	if ((address.high & selector->pattern_mask.high) != selector->pattern.high ||
 	    (address.low & selector->pattern_mask.low) != selector->pattern.low)
 		return 0;
-	if (shift >= 64)
-		bits = address.high >> (shift & 63);
-	else if (shift)
-		bits = address.low >> (shift & 63) | address.high << ((64 - shift) & 63);
-	else
-		bits = address.low;
-	*endpoint = bpf_htonl((__u32)(bits & selector->mask) | selector->common);
+	if (selector->flags & SELECTOR_INVERTED) {
+		address.high = ~address.high;
+		address.low = ~address.low;
+	}
+	endpoint->address = bpf_htonl((__u32)(moved(address, selector->shift) & selector->mask) |
+				      selector->common);
+	endpoint->port = 0;
+	if (selector->flags & SELECTOR_HAS_PORT)
+		endpoint->port = bpf_htons(moved(address, selector->port_shift));
 	return 1;
 }
 
@@ -397,13 +481,46 @@ static __always_inline int is_never_on_a_link(struct address address)
 }
 
 /* Whether any automatic tunnel would send the address back to this host (RFC 6324 section 3.3). */
-static __always_inline int embeds_ours(__u32 tunnel, struct address address)
+static __always_inline int embeds_ours(__u32 index, const struct tunnel *tunnel,
+				       struct address address)
 {
-	if ((address.low >> 32 & 0xfdffffff) == 0x00005efe &&
-	    is_endpoint(tunnel, SET_HOST_ENDPOINT, bpf_htonl((__u32)address.low)))
+	struct endpoint endpoint;
+
+	#pragma unroll
+	for (int i = 0; i < AUTOMATIC_SELECTORS; i++) {
+		if (i < tunnel->automatic_selectors &&
+		    select(&tunnel->automatic[i], address, &endpoint) &&
+		    is_endpoint(index, SET_HOST_ENDPOINT, endpoint.address))
+			return 1;
+	}
+	return 0;
+}
+
+/* Whether the tunnel may speak to the far end. */
+static __always_inline int is_allowed(__u32 index, __be32 endpoint)
+{
+	struct endpoint_key key = { .prefix_length = 32 + 32, .tunnel = index, .address = endpoint };
+	__u32 *allowed = bpf_map_lookup_elem(&endpoints, &key);
+
+	return !allowed || *allowed;
+}
+
+/*
+ * Whether a rule lets an inner address be on the near side of the tunnel; the endpoint that it may
+ * embed is that one or, if it is 0, any of the tunnel's.
+ */
+static __always_inline int is_near(__u32 index, const struct near_rule *rule, struct address address,
+				   __be32 ours)
+{
+	struct endpoint endpoint;
+
+	if (!rule || rule->accept == NEAR_ACCEPTED)
 		return 1;
-	return address.high >> 48 == 0x2002 &&
-	       is_endpoint(tunnel, SET_HOST_ENDPOINT, bpf_htonl((__u32)(address.high >> 16)));
+	if (rule->accept != NEAR_EMBEDDED || !select(&rule->selector, address, &endpoint))
+		return 0;
+	if (ours)
+		return endpoint.address == ours;
+	return is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint.address);
 }
 
 static __always_inline __u32 current_generation(void)
@@ -419,7 +536,8 @@ static __always_inline int are_same(const struct ends *one, const struct ends *o
 	       one->destination.high == other->destination.high &&
 	       one->destination.low == other->destination.low &&
 	       one->outer_source == other->outer_source &&
-	       one->outer_destination == other->outer_destination;
+	       one->outer_destination == other->outer_destination &&
+	       one->outer_source_port == other->outer_source_port && one->port == other->port;
 }
 
 /* Where a decision about packets between two ends is remembered. */
@@ -430,7 +548,8 @@ static __always_inline __u32 place(const struct ends *ends)
 	mixed = (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 + ends->destination.high;
 	mixed = (mixed ^ mixed >> 32) * 0x94d049bb133111eb + ends->destination.low;
 	mixed = (mixed ^ mixed >> 31) * 0x9e3779b97f4a7c15 +
-		((__u64)ends->outer_source << 32 | ends->outer_destination);
+		((__u64)ends->outer_source << 32 | ends->outer_destination) +
+		((__u64)ends->outer_source_port << 16 | ends->port);
 	mixed *= 0xbf58476d1ce4e5b9;
 	return mixed >> 54;		/* ten bits: REMEMBERED */
 }
@@ -495,13 +614,13 @@ static __always_inline __u8 traffic_class(const struct ipv6hdr *header)
 static __always_inline __be32 outer_source(__u32 index, const struct tunnel *tunnel,
 					   struct address source)
 {
-	__be32 endpoint;
+	struct endpoint endpoint;
 
 	#pragma unroll
 	for (int i = 0; i < SOURCE_SELECTORS; i++) {
 		if (i < tunnel->source_selectors && select(&tunnel->sources[i], source, &endpoint) &&
-		    is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint))
-			return endpoint;
+		    is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint.address))
+			return endpoint.address;
 	}
 	return tunnel->default_source;
 }
@@ -511,14 +630,17 @@ static __always_inline __be32 outer_source(__u32 index, const struct tunnel *tun
  * in, for only so the kernel answers for whichever way out; it wants IPv4 forwarding enabled there.
  */
 static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_lookup *route,
-					  __u32 index, const struct iphdr *outer, __u32 length)
+					  __u32 index, const struct iphdr *outer,
+					  const struct udphdr *udp, __u32 length)
 {
 	__u32 flags = FIB_LOOKUP_SKIP_NEIGH | (outer->saddr ? 0 : FIB_LOOKUP_SRC);
 	long result;
 
 	__builtin_memset(route, 0, sizeof(*route));
 	route->family = AF_INET;
-	route->l4_protocol = IPPROTO_IPV6;
+	route->l4_protocol = outer->protocol;
+	route->sport = udp->source;
+	route->dport = udp->dest;
 	route->tot_len = length;
 	route->ifindex = index;
 	route->tos = outer->tos & ~ECN_MASK;
@@ -542,33 +664,48 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 __attribute__((noinline)) int decide(__u32 index, struct decision *decision)
 {
 	struct forwarding_rule *rule;
+	struct endpoint *peer, endpoint;
 	struct in6_addr source;
 	struct tunnel *tunnel;
 	struct prefix_key key;
-	__be32 endpoint;
+	struct peer_key who;
 
 	if (!decision)
 		return DROP_SLOTS + UP_NO_ENDPOINT;
 	tunnel = bpf_map_lookup_elem(&tunnels, &index);
 	if (!tunnel)
 		return DROP_SLOTS + UP_NO_ENDPOINT;
+	as_octets(&decision->ends.source, &source);
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;
+	__builtin_memcpy(key.address, &source, sizeof(key.address));
+	if (!is_near(index, bpf_map_lookup_elem(&near_sources, &key), decision->ends.source, 0))
+		return DROP_INNER_SOURCE;
 	as_octets(&decision->ends.destination, (struct in6_addr *)key.address);
 	rule = bpf_map_lookup_elem(&forwarding, &key);
 	if (!rule)
 		return DROP_SLOTS + UP_NO_ENDPOINT;
-	if (rule->way == WAY_FIXED)
+	endpoint.reserved = 0;
+	if (rule->way == WAY_FIXED) {
 		endpoint = rule->endpoint;
-	else if (rule->way != WAY_EMBEDDED ||
-		 !select(&rule->selector, decision->ends.destination, &endpoint))
+	} else if (rule->way == WAY_PEER) {
+		who.tunnel = index;
+		__builtin_memcpy(who.address, key.address, sizeof(who.address));
+		peer = bpf_map_lookup_elem(&peers, &who);
+		if (!peer)
+			return DROP_SLOTS + UP_NO_ENDPOINT;
+		endpoint = *peer;
+	} else if (rule->way != WAY_EMBEDDED ||
+		   !select(&rule->selector, decision->ends.destination, &endpoint)) {
 		return DROP_SLOTS + UP_NO_ENDPOINT;
-	if (is_endpoint(index, SET_HOST_ENDPOINT, endpoint))
+	}
+	if (tunnel->port && !endpoint.port)
+		return DROP_SLOTS + UP_NO_ENDPOINT;
+	if (is_endpoint(index, SET_HOST_ENDPOINT, endpoint.address))
 		return DROP_LOOP_ENDPOINT;
-	if (!is_unicast_endpoint(endpoint))
+	if (!is_unicast_endpoint(endpoint.address) || !is_allowed(index, endpoint.address))
 		return DROP_SLOTS + UP_NO_ENDPOINT;
-	as_octets(&decision->ends.source, &source);
-	if (embeds_ours(index, decision->ends.source) &&
+	if (embeds_ours(index, tunnel, decision->ends.source) &&
 	    !is_member(index, SET_HOST_ADDRESS, &source))
 		return DROP_LOOP_SOURCE;
 	decision->rule = rule->identifier;
@@ -582,15 +719,17 @@ int encapsulate(struct __sk_buff *skb)
 {
 	struct bpf_redir_neigh next = { .nh_family = AF_INET };
 	struct decision decision, *remembered;
-	__u32 index = skb->ifindex, where, length;
+	__u32 index = skb->ifindex, where, length, overhead;
 	struct bpf_fib_lookup route;
 	struct counters *counters;
 	struct tunnel *tunnel;
 	struct ipv6hdr inner;
+	struct udphdr udp;
 	struct iphdr outer;
 	struct size size;
 	int reason;
 	__u8 class;
+	__u64 how;
 	long found;
 
 	tunnel = bpf_map_lookup_elem(&tunnels, &index);
@@ -604,7 +743,8 @@ int encapsulate(struct __sk_buff *skb)
 		return hand_up(index, UP_LENGTH);
 	if (is_multicast(&inner.daddr))
 		return hand_up(index, UP_MULTICAST);
-	if (!measure(skb, &inner, tunnel->link_layer_length, &size))
+	if (!measure(skb, &inner, tunnel->link_layer_length, &size) ||
+	    (tunnel->port && skb->gso_size && inner.nexthdr == IPPROTO_UDP))
 		return hand_up(index, UP_OFFLOAD);
 
 	/* The generation first: a table that changes meanwhile must make the decision stale. */
@@ -630,34 +770,45 @@ int encapsulate(struct __sk_buff *skb)
 			*remembered = decision;
 	}
 	if (tunnel->flags & TUNNEL_WATCHES_ENDPOINTS &&
-	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision.endpoint))
+	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision.endpoint.address))
 		return hand_up(index, UP_WATCHED);
 
+	overhead = sizeof(outer);
+	how = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO;
+	outer.protocol = IPPROTO_IPV6;
+	__builtin_memset(&udp, 0, sizeof(udp));
+	if (tunnel->port) {
+		overhead += sizeof(udp);
+		how |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+		outer.protocol = IPPROTO_UDP;
+		udp.source = tunnel->port;
+		udp.dest = decision.endpoint.port;
+		udp.len = bpf_htons(sizeof(udp) + sizeof(inner) + bpf_ntohs(inner.payload_len));
+	}
 	class = traffic_class(&inner);
 	outer.version = 4;
 	outer.ihl = sizeof(outer) / 4;
 	outer.tos = tunnel->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
 	if (tunnel->flags & TUNNEL_COPIES_DSCP)
 		outer.tos = class;			/* RFC 2983 */
-	outer.tot_len = bpf_htons(sizeof(outer) + sizeof(inner) + bpf_ntohs(inner.payload_len));
+	outer.tot_len = bpf_htons(overhead + sizeof(inner) + bpf_ntohs(inner.payload_len));
 	outer.id = 0;
 	outer.frag_off = 0;
 	outer.ttl = tunnel->ttl;
-	outer.protocol = IPPROTO_IPV6;
 	outer.check = 0;
 	outer.saddr = decision.outer_source;
-	outer.daddr = decision.endpoint;
+	outer.daddr = decision.endpoint.address;
 
-	length = sizeof(outer) + size.largest;
+	length = overhead + size.largest;
 	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
 		/* DF is set, but on a path that cannot even carry the minimum MTU in one piece. */
 		outer.frag_off = bpf_htons(IPV4_DONT_FRAGMENT);
-		if (length <= sizeof(outer) + IPV6_MINIMUM_MTU)
-			length = sizeof(outer) + IPV6_MINIMUM_MTU + 1;
+		if (length <= overhead + IPV6_MINIMUM_MTU)
+			length = overhead + IPV6_MINIMUM_MTU + 1;
 	} else {
 		outer.id = bpf_get_prandom_u32();
 	}
-	found = look_up_route(skb, &route, index, &outer, length);
+	found = look_up_route(skb, &route, index, &outer, &udp, length);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return hand_up(index, UP_TOO_BIG);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS)
@@ -669,10 +820,11 @@ int encapsulate(struct __sk_buff *skb)
 	outer.check = header_sum(&outer);
 
 	/* From here on the packet is no longer what it was, and cannot be handed up. */
-	if (bpf_skb_adjust_room(skb, sizeof(outer), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how) ||
 	    bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
 				BPF_F_INVALIDATE_HASH) ||
+	    (tunnel->port && bpf_skb_store_bytes(skb, tunnel->link_layer_length + sizeof(outer), &udp,
+						 sizeof(udp), 0)) ||
 	    /* The next helper wants room for a link-layer header, and fills it in. */
 	    bpf_skb_change_head(skb, ETH_HLEN, 0))
 		return drop(index, DROP_SEND_REFUSED, size.packets);
@@ -714,28 +866,39 @@ static __always_inline __u8 combined_ecn(__u8 inner, __u8 outer)
 __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 {
 	struct in6_addr source, destination;
+	struct endpoint *peer, endpoint;
 	struct ingress_rule *rule;
+	struct tunnel *tunnel;
 	struct prefix_key key;
-	__be32 endpoint;
+	struct peer_key who;
 
 	if (!decision)
+		return DROP_SOURCE_MISMATCH;
+	tunnel = bpf_map_lookup_elem(&tunnels, &index);
+	if (!tunnel)
 		return DROP_SOURCE_MISMATCH;
 	if (is_endpoint(index, SET_HOST_ENDPOINT, decision->ends.outer_source))
 		return DROP_OUTER_SOURCE_IS_OURS;
 	if (!is_unicast_endpoint(decision->ends.outer_source))
 		return DROP_OUTER_SOURCE;
+	if (!is_allowed(index, decision->ends.outer_source))
+		return DROP_ENDPOINT_REFUSED;
 	as_octets(&decision->ends.source, &source);
 	as_octets(&decision->ends.destination, &destination);
 	if (is_multicast(&source) || is_never_on_a_link(decision->ends.source))
 		return DROP_INNER_SOURCE;
 	if (is_never_on_a_link(decision->ends.destination))
 		return DROP_INNER_DESTINATION;
-	if (decision->ends.destination.high >> 54 != 0xfe80 >> 6 &&
-	    embeds_ours(index, decision->ends.destination) &&
-	    !is_member(index, SET_HOST_ADDRESS, &destination))
-		return DROP_LOOP_DESTINATION;
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;
+	__builtin_memcpy(key.address, &destination, sizeof(key.address));
+	if (!is_near(index, bpf_map_lookup_elem(&near_destinations, &key),
+		     decision->ends.destination, decision->ends.outer_destination))
+		return DROP_INNER_DESTINATION;
+	if (decision->ends.destination.high >> 54 != 0xfe80 >> 6 &&
+	    embeds_ours(index, tunnel, decision->ends.destination) &&
+	    !is_member(index, SET_HOST_ADDRESS, &destination))
+		return DROP_LOOP_DESTINATION;
 	__builtin_memcpy(key.address, &source, sizeof(key.address));
 	rule = bpf_map_lookup_elem(&ingress, &key);
 	if (!rule)
@@ -744,12 +907,30 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 	#pragma unroll
 	for (int i = 0; i < ACCEPTED_SELECTORS; i++) {
 		if (i < rule->selectors && select(&rule->accept[i], decision->ends.source, &endpoint) &&
-		    endpoint == decision->ends.outer_source)
+		    endpoint.address == decision->ends.outer_source &&
+		    (!(rule->accept[i].flags & SELECTOR_HAS_PORT) ||
+		     endpoint.port == decision->ends.outer_source_port))
+			return ACCEPTED;
+	}
+	if (rule->peers) {
+		who.tunnel = index;
+		__builtin_memcpy(who.address, &source, sizeof(who.address));
+		peer = bpf_map_lookup_elem(&peers, &who);
+		if (peer && peer->address == decision->ends.outer_source &&
+		    peer->port == decision->ends.outer_source_port)
 			return ACCEPTED;
 	}
 	if (rule->listed && is_endpoint(rule->identifier, SET_LISTED, decision->ends.outer_source))
 		return ACCEPTED;
 	return DROP_SOURCE_MISMATCH;
+}
+
+static __always_inline struct candidates *find_candidates(__be32 destination, __be32 source,
+							  __be16 port)
+{
+	struct candidates_key key = { .destination = destination, .source = source, .port = port };
+
+	return bpf_map_lookup_elem(&candidates, &key);
 }
 
 /*
@@ -760,20 +941,17 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 __attribute__((noinline)) int choose(struct decision *decision)
 {
 	struct candidates *candidate;
-	struct candidates_key key;
 	__u32 refused_by = 0;
 	int refused = DROP_SLOTS, verdict;
 	struct tunnel *tunnel;
 
 	if (!decision)
 		return DROP_SLOTS;
-	key.destination = decision->ends.outer_destination;
-	key.source = decision->ends.outer_source;
-	candidate = bpf_map_lookup_elem(&candidates, &key);
-	if (!candidate) {
-		key.source = 0;
-		candidate = bpf_map_lookup_elem(&candidates, &key);
-	}
+	candidate = find_candidates(decision->ends.outer_destination, decision->ends.outer_source,
+				    decision->ends.port);
+	if (!candidate)
+		candidate = find_candidates(decision->ends.outer_destination, 0,
+					    decision->ends.port);
 	decision->tunnel = 0;
 	if (!candidate)
 		return DROP_SLOTS;
@@ -798,28 +976,30 @@ __attribute__((noinline)) int choose(struct decision *decision)
 	return refused;
 }
 
-/* Take the outer header off; return whether that worked. */
-static __always_inline int strip(struct __sk_buff *skb)
+/* Take so many octets of outer headers off; return whether that worked. */
+static __always_inline int strip(struct __sk_buff *skb, int overhead)
 {
-	int outer = sizeof(struct iphdr), inner = sizeof(struct ipv6hdr);
+	int inner = sizeof(struct ipv6hdr);
 
-	if (!bpf_skb_adjust_room(skb, -outer, BPF_ADJ_ROOM_MAC,
+	if (!bpf_skb_adjust_room(skb, -overhead, BPF_ADJ_ROOM_MAC,
 				 BPF_F_ADJ_ROOM_FIXED_GSO | ADJ_ROOM_DECAP_L3_IPV6))
 		return 1;
 	/* An older kernel: make an IPv6 header of the IPv4 header, and then take that off. */
 	return !bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0) &&
-	       !bpf_skb_adjust_room(skb, -inner, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	       !bpf_skb_adjust_room(skb, sizeof(struct iphdr) - inner - overhead, BPF_ADJ_ROOM_MAC,
+				    BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
 SEC("tc")
 int decapsulate(struct __sk_buff *skb)
 {
-	__u32 uplink = skb->ifindex, index, offset, where;
+	__u32 uplink = skb->ifindex, index, offset, where, overhead;
 	struct decision decision, *remembered;
 	__u8 class, ecn, octet, protocol;
 	struct counters *counters;
 	struct ipv6hdr inner;
 	__u32 *link_layer;
+	struct udphdr udp;
 	struct iphdr outer;
 	struct size size;
 	int verdict;
@@ -831,44 +1011,63 @@ int decapsulate(struct __sk_buff *skb)
 	/* Traffic that is none of ours should notice nothing, so this comes before any map. */
 	if (!bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, protocol), &protocol, 1,
 					 BPF_HDR_START_NET) &&
-	    protocol != IPPROTO_IPV6)
+	    protocol != IPPROTO_IPV6 && protocol != IPPROTO_UDP)
 		return TC_ACT_UNSPEC;
 	link_layer = bpf_map_lookup_elem(&uplinks, &uplink);
 	if (!link_layer)
 		return TC_ACT_UNSPEC;
 	offset = *link_layer;
-	if (bpf_skb_load_bytes(skb, offset, &outer, sizeof(outer)) ||
-	    outer.protocol != IPPROTO_IPV6 || outer.version != 4)
+	if (bpf_skb_load_bytes(skb, offset, &outer, sizeof(outer)) || outer.version != 4)
 		return TC_ACT_UNSPEC;
+	overhead = sizeof(outer);
+	__builtin_memset(&udp, 0, sizeof(udp));
+	if (outer.protocol == IPPROTO_UDP) {
+		/* What is not certainly ours goes on to whoever's it is. */
+		if (outer.ihl != sizeof(outer) / 4 ||
+		    outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET) ||
+		    bpf_skb_load_bytes(skb, offset + sizeof(outer), &udp, sizeof(udp)) || !udp.dest ||
+		    (!find_candidates(outer.daddr, 0, udp.dest) &&
+		     !find_candidates(outer.daddr, outer.saddr, udp.dest)))
+			return TC_ACT_UNSPEC;
+		overhead += sizeof(udp);
+	} else if (outer.protocol != IPPROTO_IPV6) {
+		return TC_ACT_UNSPEC;
+	}
 
 	/* The generation first: a table that changes meanwhile must make the decision stale. */
 	__builtin_memset(&decision, 0, sizeof(decision));
 	decision.generation = current_generation();
 	decision.ends.outer_source = outer.saddr;
 	decision.ends.outer_destination = outer.daddr;
+	decision.ends.outer_source_port = udp.source;
+	decision.ends.port = udp.dest;
 	if (outer.ihl != sizeof(outer) / 4)
 		return hand_up(0, UP_OPTIONS);
 	if (outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET))
 		return hand_up(0, UP_FRAGMENT);
-	if (header_sum(&outer))
+	/* The network card may have looked at that of UDP; if it has not, the socket does. */
+	if (header_sum(&outer) || (udp.check && bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) < 0))
 		return hand_up(0, UP_CHECKSUM);
-	if (bpf_skb_load_bytes(skb, offset + sizeof(outer), &inner, sizeof(inner)))
+	if (bpf_skb_load_bytes(skb, offset + overhead, &inner, sizeof(inner)))
 		return hand_up(0, UP_LENGTH);
 	if (inner.version != 6)
 		return hand_up(0, UP_NOT_IPV6);
-	if (bpf_ntohs(outer.tot_len) !=
-		    sizeof(outer) + sizeof(inner) + bpf_ntohs(inner.payload_len) ||
+	if (bpf_ntohs(outer.tot_len) != overhead + sizeof(inner) + bpf_ntohs(inner.payload_len) ||
+	    (udp.dest && bpf_ntohs(udp.len) != bpf_ntohs(outer.tot_len) - sizeof(outer)) ||
 	    skb->len != offset + bpf_ntohs(outer.tot_len))
 		return hand_up(0, UP_LENGTH);
 	if (is_multicast(&inner.daddr))
 		return hand_up(0, UP_MULTICAST);
+	if (udp.dest && inner.nexthdr == NO_NEXT_HEADER)	/* a bubble (RFC 4380 section 2.8) */
+		return hand_up(0, UP_CONTROL);
 	if (inner.nexthdr == IPPROTO_ICMPV6 && inner.payload_len) {
-		if (bpf_skb_load_bytes(skb, offset + sizeof(outer) + sizeof(inner), &octet, 1))
+		if (bpf_skb_load_bytes(skb, offset + overhead + sizeof(inner), &octet, 1))
 			return hand_up(0, UP_LENGTH);
 		if (octet >= ICMPV6_ROUTER_SOLICITATION && octet <= ICMPV6_REDIRECT)
 			return hand_up(0, UP_CONTROL);
 	}
-	if (!measure(skb, &inner, offset + sizeof(outer), &size))
+	if (!measure(skb, &inner, offset + overhead, &size) ||
+	    (udp.dest && skb->gso_size && inner.nexthdr == IPPROTO_UDP))
 		return hand_up(0, UP_OFFLOAD);
 
 	decision.ends.source = as_bits(&inner.saddr);
@@ -894,7 +1093,7 @@ int decapsulate(struct __sk_buff *skb)
 	ecn = combined_ecn(class & ECN_MASK, outer.tos & ECN_MASK);
 	if (ecn == ECN_DROP)
 		return drop(index, DROP_ECN, size.packets);
-	if (!strip(skb))
+	if (!strip(skb, overhead))
 		return drop(index, DROP_TUNNEL_DOWN, size.packets);
 	if (ecn != (class & ECN_MASK)) {
 		octet = (inner.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;

@@ -14,7 +14,7 @@ from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
 from v6ferry.engines.interface import Wanted
-from v6ferry.forwarding.userspace import ReceivedControl
+from v6ferry.forwarding.tunnel import ReceivedControl
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
 from v6ferry.system.sysctl import enable_ipv6_forwarding

@@ -9,8 +9,12 @@ from ipaddress import IPv4Address
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
 from v6ferry.forwarding.table import Listed, TunnelTable
 
-Ends = tuple[IPv4Address, IPv4Address | None]
-"""Outer destination and source; None for every source that is not there with the destination."""
+Ends = tuple[IPv4Address, IPv4Address | None, int]
+"""Outer destination, outer source, and the UDP port of ours that the packet came to.
+
+The source is None for every source that is not there with destination and port; the port is 0 in
+protocol 41.
+"""
 
 
 def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]:
@@ -23,23 +27,23 @@ def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]
     Args:
         tables: by interface; the order decides where several accept the same packet.
     """
-    anybody: dict[IPv4Address, list[str]] = {}
-    somebody: dict[tuple[IPv4Address, IPv4Address], list[str]] = {}
+    anybody: dict[tuple[IPv4Address, int], list[str]] = {}
+    somebody: dict[tuple[IPv4Address, IPv4Address, int], list[str]] = {}
     order = {name: position for position, name in enumerate(tables)}
     for name, table in tables.items():
-        sources = _only_sources(table)
+        sources, port = _only_sources(table), table.encapsulation.port
         for endpoint in table.local_endpoints:
             if sources is None:
-                anybody.setdefault(endpoint, []).append(name)
+                anybody.setdefault((endpoint, port), []).append(name)
                 continue
             for source in sources:
-                somebody.setdefault((endpoint, source), []).append(name)
+                somebody.setdefault((endpoint, source, port), []).append(name)
     found: dict[Ends, tuple[str, ...]] = {
-        (endpoint, None): tuple(names) for endpoint, names in anybody.items()
+        (endpoint, None, port): tuple(names) for (endpoint, port), names in anybody.items()
     }
-    for (endpoint, source), names in somebody.items():
-        asked = [*names, *anybody.get(endpoint, ())]
-        found[endpoint, source] = tuple(sorted(asked, key=order.__getitem__))
+    for (endpoint, source, port), names in somebody.items():
+        asked = [*names, *anybody.get((endpoint, port), ())]
+        found[endpoint, source, port] = tuple(sorted(asked, key=order.__getitem__))
     return found
 
 

@@ -28,11 +28,14 @@ class DropReason(str, Enum):
     NO_RULE = "no_forwarding_rule"
     REFUSED_BY_RULE = "refused_by_rule"
     DESTINATION_NOT_EMBEDDED = "destination_embeds_no_endpoint"
+    NO_PEER = "no_peer"
     ENDPOINT_NOT_UNICAST = "endpoint_not_unicast"
     MULTICAST = "multicast_not_carried"
     TOO_BIG = "packet_too_big"
     SEND_REFUSED = "underlay_refused"
-    # both ways (RFC 6324)
+    # both ways
+    ENDPOINT_REFUSED = "endpoint_refused"
+    # loops (RFC 6324)
     LOOP_ENDPOINT = "loop_endpoint_is_ours"
     LOOP_SOURCE = "loop_source_embeds_our_endpoint"
     LOOP_DESTINATION = "loop_destination_embeds_our_endpoint"

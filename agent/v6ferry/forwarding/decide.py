@@ -7,21 +7,28 @@ table changes; ``explain`` prints it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.table import (
-    ISATAP,
-    SIXTOFOUR,
     Embedded,
+    Endpoint,
     Fixed,
     ForwardingRule,
+    IngressRule,
+    Listed,
+    NearRule,
+    Peers,
     TunnelTable,
-    longest_match,
 )
+
+PeerTable = Mapping[IPv6Address, Endpoint]
+"""Endpoints by inner address."""
+
+NO_PEERS: PeerTable = {}
 
 ALL_NODES = IPv6Address("ff02::1")
 ALL_ROUTERS = IPv6Address("ff02::2")
@@ -34,6 +41,8 @@ class Encapsulate:
     endpoint: IPv4Address
     source: IPv4Address | None
     rule: str
+    port: int = 0
+    """The UDP port of the endpoint; 0 in protocol 41."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +63,37 @@ class Drop:
 
 
 def decide_encapsulation(
-    table: TunnelTable, source: IPv6Address, destination: IPv6Address
+    table: TunnelTable,
+    source: IPv6Address,
+    destination: IPv6Address,
+    peers: PeerTable = NO_PEERS,
 ) -> Encapsulate | Drop:
     """Where a packet that was routed into the tunnel interface goes."""
     if destination.is_multicast:
         # ISATAP has no multicast (RFC 5214 section 6.3); what a kernel sends unasked, such as
         # MLD reports, ends here.
         return Drop(DropReason.MULTICAST)
-    rule = longest_match(table.forwarding, int(destination))
+    near = table.source_index.match(int(source))
+    if near is not None and not _is_near(near, source, table.local_endpoints):
+        return Drop(DropReason.INNER_SOURCE)
+    rule = table.forwarding_index.match(int(destination))
     if rule is None:
         return Drop(DropReason.NO_RULE)
-    endpoint = _endpoint(rule, destination)
+    endpoint = _endpoint(rule, destination, peers)
     if isinstance(endpoint, DropReason):
         return Drop(endpoint, rule.name)
-    if endpoint in table.host_endpoints:
+    port = endpoint.port if table.encapsulation.port else 0
+    if table.encapsulation.port and not port:
+        return Drop(DropReason.DESTINATION_NOT_EMBEDDED, rule.name)
+    if endpoint.address in table.host_endpoints:
         return Drop(DropReason.LOOP_ENDPOINT, rule.name)
-    if not is_unicast_endpoint(endpoint):
+    if not is_unicast_endpoint(endpoint.address):
         return Drop(DropReason.ENDPOINT_NOT_UNICAST, rule.name)
+    if not _is_allowed(table, endpoint.address):
+        return Drop(DropReason.ENDPOINT_REFUSED, rule.name)
     if source not in table.host_addresses and _embeds_ours(table, source):
         return Drop(DropReason.LOOP_SOURCE, rule.name)
-    return Encapsulate(endpoint, outer_source(table, source), rule.name)
+    return Encapsulate(endpoint.address, outer_source(table, source), rule.name, port)
 
 
 def outer_source(table: TunnelTable, source: IPv6Address) -> IPv4Address | None:
@@ -91,8 +111,21 @@ def decide_decapsulation(
     outer_destination: IPv4Address,
     source: IPv6Address,
     destination: IPv6Address,
+    *,
+    port: int = 0,
+    peers: PeerTable = NO_PEERS,
 ) -> Accept | Drop:
-    """Whether a packet from the underlay may enter through the tunnel interface."""
+    """Whether a packet from the underlay may enter through the tunnel interface.
+
+    Args:
+        table: of the tunnel; the packet has come to its UDP port, if it has one.
+        outer_source: of the packet.
+        outer_destination: of the packet.
+        source: the inner one.
+        destination: the inner one.
+        port: the UDP port that the packet came from; 0 in protocol 41.
+        peers: of the tunnel.
+    """
     refused = _outer_refused(table, outer_source, outer_destination)
     if refused is not None:
         return Drop(refused)
@@ -101,6 +134,9 @@ def decide_decapsulation(
     control_only = destination in (ALL_NODES, ALL_ROUTERS)
     if (destination.is_multicast and not control_only) or _never_on_a_link(destination):
         return Drop(DropReason.INNER_DESTINATION)
+    near = None if control_only else table.destination_index.match(int(destination))
+    if near is not None and not _is_near(near, destination, frozenset({outer_destination})):
+        return Drop(DropReason.INNER_DESTINATION)
     if (
         not destination.is_link_local
         and destination not in table.host_addresses
@@ -108,17 +144,29 @@ def decide_decapsulation(
     ):
         # Forwarding it would bring it back to us through some tunnel (RFC 6324 section 3.3).
         return Drop(DropReason.LOOP_DESTINATION)
-    rule = longest_match(table.ingress, int(source))
+    rule = table.ingress_index.match(int(source))
     if rule is None:
         return Drop(DropReason.SOURCE_MISMATCH)
+    if _accepts(rule, source, Endpoint(outer_source, port), peers):
+        return Accept(rule.name, control_only)
+    return Drop(DropReason.SOURCE_MISMATCH, rule.name)
+
+
+def _accepts(rule: IngressRule, source: IPv6Address, outer: Endpoint, peers: PeerTable) -> bool:
+    """Whether a rule lets the outer source carry the inner one."""
     for selector in rule.accept:
         if isinstance(selector, Embedded):
-            accepted = selector.endpoint(int(source)) == int(outer_source)
+            embedded_port = selector.port(int(source))
+            accepted = selector.endpoint(int(source)) == int(outer.address) and (
+                embedded_port is None or embedded_port == outer.port
+            )
+        elif isinstance(selector, Listed):
+            accepted = outer.address in selector.addresses
         else:
-            accepted = outer_source in selector.addresses
+            accepted = peers.get(source) == outer
         if accepted:
-            return Accept(rule.name, control_only)
-    return Drop(DropReason.SOURCE_MISMATCH, rule.name)
+            return True
+    return False
 
 
 def _outer_refused(
@@ -130,29 +178,44 @@ def _outer_refused(
         return DropReason.OUTER_SOURCE_IS_OURS
     if not is_unicast_endpoint(outer_source):
         return DropReason.OUTER_SOURCE
+    if not _is_allowed(table, outer_source):
+        return DropReason.ENDPOINT_REFUSED
     return None
 
 
-def _endpoint(rule: ForwardingRule, destination: IPv6Address) -> IPv4Address | DropReason:
+def _endpoint(
+    rule: ForwardingRule, destination: IPv6Address, peers: PeerTable
+) -> Endpoint | DropReason:
     selector = rule.selector
     if selector is None:
         return DropReason.REFUSED_BY_RULE
     if isinstance(selector, Fixed):
-        return selector.address
+        return Endpoint(selector.address, selector.port)
+    if isinstance(selector, Peers):
+        return peers.get(destination, DropReason.NO_PEER)
     endpoint = selector.endpoint(int(destination))
-    return DropReason.DESTINATION_NOT_EMBEDDED if endpoint is None else IPv4Address(endpoint)
+    if endpoint is None:
+        return DropReason.DESTINATION_NOT_EMBEDDED
+    return Endpoint(IPv4Address(endpoint), selector.port(int(destination)) or 0)
+
+
+def _is_allowed(table: TunnelTable, endpoint: IPv4Address) -> bool:
+    rule = table.endpoint_index.match(int(endpoint))
+    return rule is None or rule.allowed
+
+
+def _is_near(rule: NearRule, address: IPv6Address, ours: frozenset[IPv4Address]) -> bool:
+    """Whether an inner address may be on the near side, where ``ours`` may be embedded in it."""
+    if isinstance(rule.accept, bool):
+        return rule.accept
+    endpoint = rule.accept.endpoint(int(address))
+    return endpoint is not None and IPv4Address(endpoint) in ours
 
 
 def _embeds_ours(table: TunnelTable, address: IPv6Address) -> bool:
-    return any(endpoint in table.host_endpoints for endpoint in _embedded_endpoints(address))
-
-
-def _embedded_endpoints(address: IPv6Address) -> Iterator[IPv4Address]:
-    """The endpoints that any automatic tunnel would send ``address`` to (RFC 6324 section 3.3)."""
-    for selector in (ISATAP, SIXTOFOUR):
-        endpoint = selector.endpoint(int(address))
-        if endpoint is not None:
-            yield IPv4Address(endpoint)
+    """Whether any automatic tunnel would send ``address`` to this host (RFC 6324 section 3.3)."""
+    endpoints = (selector.endpoint(int(address)) for selector in table.automatic)
+    return any(one is not None and IPv4Address(one) in table.host_endpoints for one in endpoints)
 
 
 def _never_on_a_link(address: IPv6Address) -> bool:

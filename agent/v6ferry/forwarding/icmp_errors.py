@@ -6,16 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
+from v6ferry.forwarding.decide import NO_PEERS, Encapsulate, PeerTable, decide_encapsulation
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.wire.icmpv4 import Icmpv4Error
 from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_error, may_answer_with_error
-from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
+from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH, PROTOCOL_UDP
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU
 from v6ferry.wire.parser import WireError
 
 UNFRAGMENTED_MTU = IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH
-"""The least MTU of an underlay that carries every IPv6 packet of the minimum MTU whole."""
+"""The least MTU of an underlay that carries every IPv6 packet of the minimum MTU whole, in
+protocol 41."""
 
 _NO_ROUTE = 0
 _ADDRESS_UNREACHABLE = 3
@@ -23,9 +24,14 @@ _PORT_UNREACHABLE = (3, 3)
 _FRAGMENTATION_NEEDED = (3, 4)
 
 
-def tunnel_path_mtu(ipv4_path_mtu: int) -> int:
-    """The largest inner packet in bytes for a path, never below IPv6's minimum (section 3.2.2)."""
-    return max(ipv4_path_mtu - IPV4_HEADER_LENGTH, IPV6_MINIMUM_MTU)
+def tunnel_path_mtu(ipv4_path_mtu: int, overhead: int = IPV4_HEADER_LENGTH) -> int:
+    """The largest inner packet in bytes for a path, never below IPv6's minimum (section 3.2.2).
+
+    Args:
+        ipv4_path_mtu: octets of the largest outer packet.
+        overhead: octets of the outer headers.
+    """
+    return max(ipv4_path_mtu - overhead, IPV6_MINIMUM_MTU)
 
 
 def packet_too_big(table: TunnelTable, packet: bytes, mtu: int) -> bytes | None:
@@ -56,13 +62,19 @@ class Translation:
     """Whether the error says nothing about the path: nobody should hear of it."""
 
 
-def translate(table: TunnelTable, error: Icmpv4Error, ipv4_path_mtu: int | None) -> Translation:
+def translate(
+    table: TunnelTable,
+    error: Icmpv4Error,
+    ipv4_path_mtu: int | None,
+    peers: PeerTable = NO_PEERS,
+) -> Translation:
     """Turn an ICMPv4 error into what the inner sender should hear.
 
     Args:
         table: the table of the tunnel that sent the quoted packet.
         error: the error as received.
         ipv4_path_mtu: what the kernel now holds as path MTU to the endpoint, in bytes.
+        peers: of that tunnel.
 
     Raises:
         WireError: the quotation is not a packet that this tunnel can have sent, so somebody
@@ -71,24 +83,34 @@ def translate(table: TunnelTable, error: Icmpv4Error, ipv4_path_mtu: int | None)
     outer = error.quoted_header
     if outer.source not in table.local_endpoints:
         raise WireError("quoted source", f"{outer.source} is not an endpoint of this tunnel")
+    port, overhead = table.encapsulation.port, table.encapsulation.overhead
+    inner = error.quoted[outer.header_length :]
+    if port != _source_port(outer.protocol, inner):
+        raise WireError("quoted port", f"this tunnel sends from port {port}")
     fragmentation_needed = (error.type, error.code) == _FRAGMENTATION_NEEDED
-    if (error.type, error.code) == _PORT_UNREACHABLE:
+    if not port and (error.type, error.code) == _PORT_UNREACHABLE:
         # Protocol 41 has no ports. Linux sends this for packets that one of its own tunnels does
         # not know, even where another program has taken them.
         return Translation(outer.destination, False, None, ignored=True)
-    inner = error.quoted[outer.header_length :]
+    inner = inner[overhead - IPV4_HEADER_LENGTH :]
     if len(inner) < IPV6_HEADER_LENGTH:
         return Translation(outer.destination, fragmentation_needed, None)
-    decision = decide_encapsulation(table, IPv6Address(inner[8:24]), IPv6Address(inner[24:40]))
+    source, destination = IPv6Address(inner[8:24]), IPv6Address(inner[24:40])
+    decision = decide_encapsulation(table, source, destination, peers)
     if not isinstance(decision, Encapsulate) or decision.endpoint != outer.destination:
         raise WireError("quoted packet", f"this tunnel does not send it to {outer.destination}")
     if not fragmentation_needed:
         return Translation(outer.destination, False, address_unreachable(table, inner))
-    mtu = tunnel_path_mtu(ipv4_path_mtu or error.mtu)
+    mtu = tunnel_path_mtu(ipv4_path_mtu or error.mtu, overhead)
     # The inner packet says how long it was; where it fits now, the news has already been acted on.
     length = IPV6_HEADER_LENGTH + int.from_bytes(inner[4:6], "big")
     reply = packet_too_big(table, inner, mtu) if length > mtu else None
     return Translation(outer.destination, True, reply)
+
+
+def _source_port(protocol: int, quoted: bytes) -> int:
+    """The UDP port that a quoted packet was sent from; 0 in protocol 41."""
+    return int.from_bytes(quoted[:2], "big") if protocol == PROTOCOL_UDP else 0
 
 
 class ErrorLimiter:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding.counters import DropReason
-from v6ferry.forwarding.decide import Encapsulate, decide_encapsulation
+from v6ferry.forwarding.decide import Encapsulate, PeerTable, decide_encapsulation
 from v6ferry.forwarding.ecn import encapsulated
-from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU, tunnel_path_mtu
+from v6ferry.forwarding.icmp_errors import tunnel_path_mtu
 from v6ferry.forwarding.table import Encapsulation, TunnelTable
 from v6ferry.system.sockets import Ancillary, ancillary, path_mtu
 from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH
+from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _LIFETIME = 10.0
 """Seconds after which the kernel is asked again for the path MTU."""
@@ -49,7 +50,11 @@ class Path:
 
 
 def find_path(
-    table: TunnelTable, source: IPv6Address, destination: IPv6Address, now: float
+    table: TunnelTable,
+    source: IPv6Address,
+    destination: IPv6Address,
+    peers: PeerTable,
+    now: float,
 ) -> Path:
     """Decide how packets between two addresses leave a tunnel.
 
@@ -57,9 +62,10 @@ def find_path(
         table: that of the tunnel.
         source: of the inner packets.
         destination: of the inner packets.
+        peers: those of the tunnel.
         now: monotonic seconds.
     """
-    decision = decide_encapsulation(table, source, destination)
+    decision = decide_encapsulation(table, source, destination, peers)
     expires = now + _LIFETIME
     if not isinstance(decision, Encapsulate):
         return Path(table.encapsulation, expires, decision.rule, drop=decision.reason)
@@ -69,11 +75,12 @@ def find_path(
         decision.rule,
         endpoint=decision.endpoint,
         source=decision.source,
-        address=(str(decision.endpoint), 0),
+        address=(str(decision.endpoint), decision.port),
     )
     if table.encapsulation.dynamic_mtu:
         underlay_mtu = path_mtu(decision.endpoint, decision.source)
         if underlay_mtu is not None:
-            path.mtu = tunnel_path_mtu(underlay_mtu)
-            path.dont_fragment = underlay_mtu > UNFRAGMENTED_MTU
+            overhead = table.encapsulation.overhead
+            path.mtu = tunnel_path_mtu(underlay_mtu, overhead)
+            path.dont_fragment = underlay_mtu > IPV6_MINIMUM_MTU + overhead
     return path

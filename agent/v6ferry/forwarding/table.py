@@ -3,18 +3,25 @@
 
 A *forwarding rule* says how to find the IPv4 endpoint for an inner destination; an *ingress rule*
 says which outer source may carry which inner source. Both are found by longest prefix. How to get
-from an IPv6 address to an IPv4 endpoint is a *selector*; a new technology is a new mixture of
-these few selectors, not new code in a plane.
+from an IPv6 address to an IPv4 endpoint is a *selector*: it lies inside the address, is always the
+same, or is looked up in the tunnel's *peer table*. What may never pass, whatever those say, is in
+*endpoint rules* and *near rules*. A new technology is a new mixture of these few, not new code in a
+plane.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
-from typing import TypeVar
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Generic, TypeVar
+
+from v6ferry.wire.ipv4 import IPV4_HEADER_LENGTH
+from v6ferry.wire.udp import UDP_HEADER_LENGTH
 
 _IPV4_MASK = 0xFFFF_FFFF
+_IPV6_MASK = (1 << 128) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,10 @@ class Embedded:
     common: int = 0
     """The bits that all endpoints have in common, in their place; the others are zero."""
     common_length: int = 0
+    port_offset: int | None = None
+    """Where the 16 bits of the endpoint's UDP port begin; None if the address has none."""
+    inverted: bool = False
+    """Whether endpoint and port have every bit inverted (RFC 4380 section 4)."""
 
     @property
     def shift(self) -> int:
@@ -61,11 +72,38 @@ class Embedded:
         """The IPv4 endpoint inside the 128-bit ``address``; None where the pattern is absent."""
         if self.pattern is not None and not self.pattern.matches(address):
             return None
+        if self.inverted:
+            address ^= _IPV6_MASK
         return (address >> self.shift) & self.mask | self.common
+
+    def port(self, address: int) -> int | None:
+        """The UDP port inside the 128-bit ``address``; None where addresses have none."""
+        if self.port_offset is None:
+            return None
+        if self.inverted:
+            address ^= _IPV6_MASK
+        return address >> 112 - self.port_offset & 0xFFFF
 
 
 ISATAP = Embedded(bit_offset=96, pattern=ISATAP_PATTERN)
 SIXTOFOUR = Embedded(bit_offset=16, pattern=BitPattern(value=0x2002 << 112, mask=0xFFFF << 112))
+
+
+TEREDO = Embedded(
+    bit_offset=96,
+    pattern=BitPattern(value=0x2001_0000 << 96, mask=0xFFFF_FFFF << 96),
+    port_offset=80,
+    inverted=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The far end of a tunnel."""
+
+    address: IPv4Address
+    port: int = 0
+    """UDP port; 0 in protocol 41, which has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +111,16 @@ class Fixed:
     """The endpoint is the same for every address under the prefix."""
 
     address: IPv4Address
+    port: int = 0
+    """UDP port; 0 in protocol 41, which has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The endpoint is that of the inner address in the tunnel's peer table."""
+
+
+PEERS = Peers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +135,7 @@ class ForwardingRule:
     """Where packets for ``prefix`` go; ``selector`` None refuses them."""
 
     prefix: IPv6Network
-    selector: Embedded | Fixed | None
+    selector: Embedded | Fixed | Peers | None
     name: str
     """Unique within its table; counters and ``explain`` use it."""
 
@@ -97,8 +145,29 @@ class IngressRule:
     """Which outer sources may carry inner sources under ``prefix``: any that a selector names."""
 
     prefix: IPv6Network
-    accept: tuple[Embedded | Listed, ...]
+    accept: tuple[Embedded | Listed | Peers, ...]
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRule:
+    """Whether far ends under ``prefix`` are spoken to and listened to; longest prefix wins."""
+
+    prefix: IPv4Network
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NearRule:
+    """Which inner addresses under ``prefix`` may be on the near side of the tunnel.
+
+    Those are the sources of what is sent, and the destinations of what is received.
+    """
+
+    prefix: IPv6Network
+    accept: Embedded | bool
+    """All or none of them; or those that embed our endpoint (RFC 3964 section 5): on the way out
+    any of ours, on the way in the one that the outer packet came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +184,39 @@ class Encapsulation:
     because the receiver's ingress check compares the two."""
     default_source: IPv4Address | None = None
     """The outer source otherwise; None leaves the choice to the kernel's routing."""
+    port: int = 0
+    """Our UDP port (RFC 4380 section 5); 0 encapsulates in protocol 41 (RFC 4213 section 3)."""
+
+    @property
+    def overhead(self) -> int:
+        """Octets of the outer headers."""
+        return IPV4_HEADER_LENGTH + (UDP_HEADER_LENGTH if self.port else 0)
 
 
-@dataclass(frozen=True, slots=True)
+Rule = TypeVar("Rule", ForwardingRule, IngressRule, EndpointRule, NearRule)
+
+
+class PrefixIndex(Generic[Rule]):
+    """Rules by prefix, to find the longest prefix of an address whatever their number is."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        by_shift: dict[int, dict[int, Rule]] = {}
+        for rule in rules:
+            shift = rule.prefix.max_prefixlen - rule.prefix.prefixlen
+            network = int(rule.prefix.network_address) >> shift
+            by_shift.setdefault(shift, {}).setdefault(network, rule)
+        self._by_shift: list[tuple[int, dict[int, Rule]]] = sorted(by_shift.items())
+
+    def match(self, address: int) -> Rule | None:
+        """The rule with the longest prefix that holds ``address``, of rules with one the first."""
+        for shift, rules in self._by_shift:
+            rule = rules.get(address >> shift)
+            if rule is not None:
+                return rule
+        return None
+
+
+@dataclass(frozen=True)
 class TunnelTable:
     """All that a plane needs to carry the packets of one tunnel interface."""
 
@@ -133,24 +232,39 @@ class TunnelTable:
     """IPv6 addresses of the tunnel interface; ICMPv6 errors come from one of them."""
     host_addresses: frozenset[IPv6Address] = frozenset()
     """Every IPv6 address of the host: what is for them is never a loop."""
+    endpoint_rules: tuple[EndpointRule, ...] = ()
+    """Far ends that no rule holds are allowed."""
+    source_rules: tuple[NearRule, ...] = ()
+    """Inner sources on the way out; those that no rule holds may pass."""
+    destination_rules: tuple[NearRule, ...] = ()
+    """Inner destinations on the way in; those that no rule holds may pass."""
+    automatic: tuple[Embedded, ...] = (ISATAP, SIXTOFOUR)
+    """How tunnels of this host and of others find endpoints inside addresses: what would come back
+    to this host by one of them is a loop (RFC 6324 section 3.3)."""
     handed_up: frozenset[int] = frozenset()
     """ICMPv6 neighbor discovery types that go to the engine and not to the kernel."""
 
+    @cached_property
+    def forwarding_index(self) -> PrefixIndex[ForwardingRule]:
+        """``forwarding`` by inner destination."""
+        return PrefixIndex(self.forwarding)
 
-Rule = TypeVar("Rule", ForwardingRule, IngressRule)
+    @cached_property
+    def ingress_index(self) -> PrefixIndex[IngressRule]:
+        """``ingress`` by inner source."""
+        return PrefixIndex(self.ingress)
 
+    @cached_property
+    def endpoint_index(self) -> PrefixIndex[EndpointRule]:
+        """``endpoint_rules`` by far end."""
+        return PrefixIndex(self.endpoint_rules)
 
-def longest_match(rules: Sequence[Rule], address: int) -> Rule | None:
-    """The rule with the longest prefix that holds the 128-bit ``address``.
+    @cached_property
+    def source_index(self) -> PrefixIndex[NearRule]:
+        """``source_rules`` by inner source."""
+        return PrefixIndex(self.source_rules)
 
-    A walk over the rules: planes remember the answer for each pair of addresses, so this runs
-    once a flow and not once a packet.
-    """
-    best: Rule | None = None
-    for rule in rules:
-        shift = 128 - rule.prefix.prefixlen
-        if address >> shift == int(rule.prefix.network_address) >> shift and (
-            best is None or rule.prefix.prefixlen > best.prefix.prefixlen
-        ):
-            best = rule
-    return best
+    @cached_property
+    def destination_index(self) -> PrefixIndex[NearRule]:
+        """``destination_rules`` by inner destination."""
+        return PrefixIndex(self.destination_rules)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The userspace plane: TUN devices and raw sockets, a packet at a time.
+"""The userspace plane: TUN devices and sockets of the underlay, a packet at a time.
 
 It works wherever /dev/net/tun does, and it is what other planes are compared with. Decisions come
 from ``decide`` once a pair of addresses and are remembered until the tables change; the loops
@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding import icmp_errors
-from v6ferry.forwarding.candidates import Ends, candidates
+from v6ferry.forwarding.acceptance import Acceptance
 from v6ferry.forwarding.counters import Counters, DropReason
-from v6ferry.forwarding.decide import (
-    Accept,
-    decide_decapsulation,
-)
 from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.path import Path, find_path
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.system.sockets import Underlay, ancillary, path_mtu
+from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
+from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
 from v6ferry.system.traffic_control import Direction, TrafficControl
 from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import Uplink
 from v6ferry.wire.icmpv4 import Icmpv4Error
-from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH
+from v6ferry.wire.ipv4 import IPV4_MAXIMUM_LENGTH, PROTOCOL_IPV6, PROTOCOL_UDP
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.parser import WireError
@@ -47,31 +44,12 @@ _NO_ENDPOINT = frozenset(
     {
         DropReason.DESTINATION_NOT_EMBEDDED,
         DropReason.ENDPOINT_NOT_UNICAST,
+        DropReason.ENDPOINT_REFUSED,
+        DropReason.NO_PEER,
         DropReason.REFUSED_BY_RULE,
     }
 )
 """The destination resolves to no link address: its sender is told (RFC 4443 section 3.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedControl:
-    """A neighbor discovery packet that passed the ingress table and is for the engine."""
-
-    packet: bytes
-    outer_source: IPv4Address
-    outer_destination: IPv4Address
-
-
-class Tunnel:
-    """A TUN device, its table and its counters."""
-
-    def __init__(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]):
-        self.tun = tun
-        self.table = table
-        self.control = control
-        self.counters = Counters()
-        self.paths: dict[bytes, Path] = {}
-        self.soft_errors: dict[IPv4Address, float] = {}
 
 
 class UserspacePlane:
@@ -79,7 +57,7 @@ class UserspacePlane:
 
     Args:
         loop: the event loop whose readers call the plane.
-        underlay: the raw sockets.
+        underlay: the sockets.
         clock: seconds, monotonic.
         traffic_control: where programs of an earlier agent may still be.
     """
@@ -98,14 +76,13 @@ class UserspacePlane:
         self._clock = clock
         self._traffic_control = traffic_control
         self._tunnels: dict[str, Tunnel] = {}
-        self._candidates: dict[Ends, tuple[str, ...]] = {}
-        self._accepted: dict[bytes, tuple[Tunnel, Accept]] = {}
         self._buffer = bytearray(IPV4_MAXIMUM_LENGTH)
         self._view = memoryview(self._buffer)
         self._delivery = Delivery()
         self._limiter = icmp_errors.ErrorLimiter()
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
+        self._acceptance = Acceptance(self._tunnels, self.unclaimed)
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
@@ -128,32 +105,68 @@ class UserspacePlane:
             self.remove(interface)
 
     def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
-        """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
-        tunnel = self._tunnels[tun.name] = Tunnel(tun, table, control)
-        self._tables_changed()
+        """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up.
+
+        Raises:
+            SystemFault: another program has the UDP port.
+        """
+        outer = self._outer(table.encapsulation.port)
+        tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
+        self._acceptance.tables_changed()
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
     def update(self, table: TunnelTable) -> None:
-        """Replace the table of ``table.interface``; counters go on."""
+        """Replace the table of ``table.interface``; counters and peers stay.
+
+        Raises:
+            SystemFault: another program has the UDP port.
+        """
         tunnel = self._tunnels[table.interface]
+        before = tunnel.table.encapsulation.port
+        tunnel.outer = self._outer(table.encapsulation.port)
         tunnel.table = table
+        self._release(before)
         tunnel.paths.clear()
-        self._tables_changed()
+        self._acceptance.tables_changed()
+
+    def change_peers(self, interface: str, changes: PeerChanges) -> None:
+        """Change the peer table of a tunnel."""
+        tunnel = self._tunnels[interface]
+        for address, endpoint in changes.items():
+            if endpoint is None:
+                tunnel.peers.pop(address, None)
+            else:
+                tunnel.peers[address] = endpoint
+        tunnel.paths.clear()
+        self._acceptance.peers_changed()
 
     def remove(self, interface: str) -> None:
         """Carry no more packets of ``interface`` from here, where another agent may go on."""
         tunnel = self._tunnels.pop(interface, None)
         if tunnel is not None:
             self._loop.remove_reader(tunnel.tun.descriptor)
-            self._tables_changed()
+            self._release(tunnel.table.encapsulation.port)
+            self._acceptance.tables_changed()
+
+    def _outer(self, port: int) -> OuterSocket:
+        """Return the socket that sends from a UDP port, or in protocol 41."""
+        if not port:
+            return self._underlay.protocol41
+        outer = self._underlay.open_udp(port)
+        self._loop.add_reader(outer, self._receive_udp, outer, port)
+        return outer
+
+    def _release(self, port: int) -> None:
+        """Close the socket of a UDP port that no tunnel has any more."""
+        outer = self._underlay.udp.get(port)
+        in_use = {tunnel.table.encapsulation.port for tunnel in self._tunnels.values()}
+        if outer is not None and port not in in_use:
+            self._loop.remove_reader(outer)
+            self._underlay.close_udp(port)
 
     def forget(self, interface: str) -> None:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
-
-    def _tables_changed(self) -> None:
-        self._accepted.clear()
-        self._candidates = candidates(self.tables())
 
     async def settle_tunnel(self, interface: str) -> None:
         """Have the programs of this plane on a tunnel interface, and no others of ours.
@@ -195,7 +208,7 @@ class UserspacePlane:
         tunnel = self._tunnels[interface]
         encapsulation = tunnel.table.encapsulation
         try:
-            self._underlay.send(
+            tunnel.outer.send(
                 packet, ancillary(source, encapsulation.ttl, 0), (str(endpoint), 0), False
             )
         except OSError:
@@ -251,7 +264,7 @@ class UserspacePlane:
         traffic_class = (packet[0] & 0x0F) << 4 | packet[1] >> 4
         messages = path.messages(traffic_class)
         try:
-            self._underlay.send(packet, messages, path.address, path.dont_fragment)
+            tunnel.outer.send(packet, messages, path.address, path.dont_fragment)
         except OSError as error:
             self._send_failed(tunnel, flow, packet, error)
             return
@@ -265,7 +278,8 @@ class UserspacePlane:
         if len(tunnel.paths) >= _REMEMBERED_FLOWS:
             tunnel.paths.clear()
         source, destination = IPv6Address(flow[:16]), IPv6Address(flow[16:])
-        path = tunnel.paths[flow] = find_path(tunnel.table, source, destination, self._clock())
+        path = find_path(tunnel.table, source, destination, tunnel.peers, self._clock())
+        tunnel.paths[flow] = path
         return path
 
     def _send_failed(self, tunnel: Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:
@@ -273,7 +287,8 @@ class UserspacePlane:
         path = tunnel.paths.pop(flow, None)
         if error.errno == errno.EMSGSIZE and path is not None and path.endpoint is not None:
             tunnel.counters.drop(DropReason.TOO_BIG)
-            mtu = icmp_errors.tunnel_path_mtu(path_mtu(path.endpoint, path.source) or 0)
+            underlay_mtu = path_mtu(path.endpoint, path.source) or 0
+            mtu = icmp_errors.tunnel_path_mtu(underlay_mtu, path.encapsulation.overhead)
             self._answer(tunnel, icmp_errors.packet_too_big(tunnel.table, packet, mtu))
             return
         tunnel.counters.drop(DropReason.SEND_REFUSED)
@@ -313,7 +328,7 @@ class UserspacePlane:
     # From the underlay to the TUN device
 
     def _receive(self) -> None:
-        receive_into, buffer = self._underlay.protocol41.recv_into, self._buffer
+        receive_into, buffer = self._underlay.protocol41.socket.recv_into, self._buffer
         for _turn in range(PACKETS_A_WAKEUP):
             try:
                 length = receive_into(buffer)
@@ -328,7 +343,28 @@ class UserspacePlane:
     def _receive_packet(self, length: int) -> None:
         """Check and deliver the outer packet in the first ``length`` bytes of the buffer."""
         data = bytes(self._view[:length])
-        packet = data[(data[0] & 0x0F) * 4 :]
+        self._receive_inner(data[(data[0] & 0x0F) * 4 :], data[12:20], data[1])
+
+    def _receive_udp(self, outer: OuterSocket, port: int) -> None:
+        for _turn in range(PACKETS_A_WAKEUP):
+            try:
+                one = receive_udp(outer)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue
+            ports = struct.pack("!HH", one.port, port)
+            self._receive_inner(one.packet, one.source + one.destination + ports, one.tos)
+        self._delivery.flush()
+
+    def _receive_inner(self, packet: bytes, ends: bytes, tos: int) -> None:
+        """Check and deliver a packet.
+
+        Args:
+            packet: what followed the outer headers.
+            ends: outer source and destination; in UDP also the ports, theirs and ours.
+            tos: the second octet of the outer header.
+        """
         if len(packet) < IPV6_HEADER_LENGTH:
             self.unclaimed.drop(DropReason.INNER_TRUNCATED)
             return
@@ -341,16 +377,13 @@ class UserspacePlane:
                 self.unclaimed.drop(DropReason.INNER_TRUNCATED)
                 return
             packet = packet[:end]
-        flow = data[12:20] + packet[8:40]
-        remembered = self._accepted.get(flow)
-        if remembered is None:
-            remembered = self._choose_tunnel(flow)
-            if remembered is None:
-                return
-        tunnel, accept = remembered
+        accepted = self._acceptance.tunnel_for(ends, packet)
+        if accepted is None:
+            return
+        tunnel, accept = accepted
         counters = tunnel.counters
         ecn = packet[1] >> 4 & 3
-        combined = DECAPSULATED[ecn][data[1] & 3]
+        combined = DECAPSULATED[ecn][tos & 3]
         if combined != ecn:
             if combined == DROP:
                 counters.drop(DropReason.ECN)
@@ -363,41 +396,13 @@ class UserspacePlane:
                 counters.bytes_in += end
                 self._delivery.flush()
                 tunnel.control(
-                    ReceivedControl(packet, IPv4Address(flow[0:4]), IPv4Address(flow[4:8]))
+                    ReceivedControl(packet, IPv4Address(ends[0:4]), IPv4Address(ends[4:8]))
                 )
                 return
         if accept.control_only:
             counters.drop(DropReason.INNER_DESTINATION)
             return
         self._delivery.add(tunnel.tun, counters, accept, packet)
-
-    def _choose_tunnel(self, flow: bytes) -> tuple[Tunnel, Accept] | None:
-        """The first tunnel whose table accepts the packet; a refusal is counted and forgotten.
-
-        Refusals are not remembered: a sender who forges sources must not fill our memory.
-        """
-        outer_source, outer_destination = IPv4Address(flow[0:4]), IPv4Address(flow[4:8])
-        source, destination = IPv6Address(flow[8:24]), IPv6Address(flow[24:40])
-        refused: tuple[Tunnel, DropReason] | None = None
-        names = self._candidates.get((outer_destination, outer_source))
-        if names is None:
-            names = self._candidates.get((outer_destination, None), ())
-        for tunnel in map(self._tunnels.__getitem__, names):
-            decision = decide_decapsulation(
-                tunnel.table, outer_source, outer_destination, source, destination
-            )
-            if isinstance(decision, Accept):
-                if len(self._accepted) >= _REMEMBERED_FLOWS:
-                    self._accepted.clear()
-                self._accepted[flow] = (tunnel, decision)
-                return tunnel, decision
-            # The first one that refuses it knows best why.
-            refused = refused or (tunnel, decision.reason)
-        if refused is None:
-            self.unclaimed.drop(DropReason.NO_TUNNEL)
-        else:
-            refused[0].counters.drop(refused[1])
-        return None
 
     # ICMPv4 errors about what was sent
 
@@ -417,12 +422,12 @@ class UserspacePlane:
             outer = error.quoted_header
         except WireError:
             return  # every ICMP error of the host comes by, malformed ones are none of ours
-        if outer.protocol != socket.IPPROTO_IPV6:
+        if outer.protocol not in (PROTOCOL_IPV6, PROTOCOL_UDP):
             return
         for tunnel in self._tunnels.values():
             try:
                 mtu = path_mtu(outer.destination, outer.source)
-                translation = icmp_errors.translate(tunnel.table, error, mtu)
+                translation = icmp_errors.translate(tunnel.table, error, mtu, tunnel.peers)
             except WireError:
                 continue
             tunnel.counters.icmp_errors_in += 1

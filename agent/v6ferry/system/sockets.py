@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw IPv4 sockets: IPv6 packets in protocol 41, and the ICMP errors they cause."""
+"""Sockets of the underlay: IPv6 in protocol 41 and in UDP, and the ICMP errors it causes."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from v6ferry.system.errors import SystemFault
@@ -17,7 +18,9 @@ _IP_MTU_DISCOVER = 10
 _IP_PMTUDISC_DONT = 0
 _IP_PMTUDISC_PROBE = 3
 _IP_PKTINFO = 8
+_IP_RECVTOS = 13
 _IP_MTU = 14
+_SO_NO_CHECK = 11
 _SOL_RAW = 255
 _ICMP_FILTER = 1
 
@@ -26,15 +29,59 @@ _ICMP_TIME_EXCEEDED = 11
 _ICMP_PARAMETER_PROBLEM = 12
 
 _BUFFER_BYTES = 4 << 20
+_ANCILLARY_BYTES = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)  # struct in_pktinfo, TOS
 
 Ancillary = list[tuple[int, int, bytes]]
 
 
+class OuterSocket:
+    """Sends packets in outer headers that the kernel writes.
+
+    So the kernel also fragments where DF is clear, and asks its own routing for every packet.
+
+    Args:
+        plain: the socket, which is this object's from now on.
+    """
+
+    def __init__(self, plain: socket.socket) -> None:
+        self.socket = plain
+        self._dont_fragment = False
+        plain.setblocking(False)
+        plain.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+        _enlarge(plain)
+
+    def fileno(self) -> int:
+        """Return the descriptor, so that selectors take the object itself."""
+        return self.socket.fileno()
+
+    def send(
+        self, packet: bytes, messages: Ancillary, address: tuple[str, int], dont_fragment: bool
+    ) -> None:
+        """Send one IPv6 packet, with DF as told, whatever path MTU the kernel remembers.
+
+        Args:
+            packet: what follows the outer headers.
+            messages: from ``ancillary``.
+            address: the endpoint and its UDP port, 0 in protocol 41.
+            dont_fragment: DF of the outer header.
+
+        Raises:
+            OSError: the kernel refuses the packet; EMSGSIZE for one that DF keeps from the link.
+        """
+        if dont_fragment is not self._dont_fragment:
+            # One socket, not one for each: the kernel gives every socket a copy of what arrives.
+            mode = _IP_PMTUDISC_PROBE if dont_fragment else _IP_PMTUDISC_DONT
+            self.socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
+            self._dont_fragment = dont_fragment
+        self.socket.sendmsg((packet,), messages, 0, address)
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+
 class Underlay:
     """The sockets that carry IPv6 packets over IPv4.
-
-    The kernel writes the outer header, so it also fragments where DF is clear and asks its own
-    routing for every packet.
 
     Args:
         protocol41: the descriptor of an earlier agent's socket of that name, where packets wait;
@@ -45,11 +92,10 @@ class Underlay:
     """
 
     def __init__(self, protocol41: int | None = None) -> None:
-        self.protocol41 = _adopted(protocol41) or _raw_socket(PROTOCOL_IPV6)
-        """Receives every protocol 41 packet of the host; sends through ``send``."""
-        self._dont_fragment = False
-        self.protocol41.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
-        _enlarge(self.protocol41)
+        self.protocol41 = OuterSocket(_adopted(protocol41) or _raw_socket(PROTOCOL_IPV6))
+        """Receives every protocol 41 packet of the host."""
+        self.udp: dict[int, OuterSocket] = {}
+        """By port; ``open_udp`` puts them here. They receive what ``receive_udp`` takes."""
         self.icmp = _raw_socket(socket.IPPROTO_ICMP)
         """Receives ICMP errors, nothing else."""
         wanted = (
@@ -59,31 +105,75 @@ class Underlay:
         )
         self.icmp.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~wanted & 0xFFFFFFFF))
 
-    def send(
-        self, packet: bytes, messages: Ancillary, address: tuple[str, int], dont_fragment: bool
-    ) -> None:
-        """Send one IPv6 packet, with DF as told, whatever path MTU the kernel remembers.
-
-        Args:
-            packet: what follows the outer header.
-            messages: from ``ancillary``.
-            address: the endpoint, and 0.
-            dont_fragment: DF of the outer header.
+    def open_udp(self, port: int) -> OuterSocket:
+        """Return the socket of a UDP port, on every address of the host; it is opened if need be.
 
         Raises:
-            OSError: the kernel refuses the packet; EMSGSIZE for one that DF keeps from the link.
+            SystemFault: another program has the port.
         """
-        if dont_fragment is not self._dont_fragment:
-            # One socket, not one for each: the kernel gives every socket a copy of what arrives.
-            mode = _IP_PMTUDISC_PROBE if dont_fragment else _IP_PMTUDISC_DONT
-            self.protocol41.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
-            self._dont_fragment = dont_fragment
-        self.protocol41.sendmsg((packet,), messages, 0, address)
+        known = self.udp.get(port)
+        if known is not None:
+            return known
+        plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            plain.bind(("", port))
+        except OSError as error:
+            plain.close()
+            raise SystemFault(
+                f"UDP port {port}: {error.strerror}; choose another port, or see who has this one"
+                f" (ss -ulpn 'sport = :{port}')"
+            ) from error
+        # What is inside has checksums of its own (RFC 4380 section 5.2.3 asks for none here).
+        plain.setsockopt(socket.SOL_SOCKET, _SO_NO_CHECK, 1)
+        for option in (_IP_PKTINFO, _IP_RECVTOS):
+            plain.setsockopt(socket.IPPROTO_IP, option, 1)
+        self.udp[port] = OuterSocket(plain)
+        return self.udp[port]
+
+    def close_udp(self, port: int) -> None:
+        """Close the socket of a UDP port, if there is one."""
+        known = self.udp.pop(port, None)
+        if known is not None:
+            known.close()
 
     def close(self) -> None:
         """Close the sockets."""
         self.protocol41.close()
+        for port in list(self.udp):
+            self.close_udp(port)
         self.icmp.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """A UDP datagram from the underlay."""
+
+    packet: bytes
+    source: bytes
+    """The address of four octets that it came from."""
+    destination: bytes
+    """Ours."""
+    port: int
+    """The one that it came from."""
+    tos: int
+    """The second octet of the outer header."""
+
+
+def receive_udp(outer: OuterSocket) -> Datagram:
+    """Return the next datagram.
+
+    Raises:
+        BlockingIOError: there is none.
+        OSError: an error of an earlier send has waited.
+    """
+    packet, messages, _flags, (source, port) = outer.socket.recvmsg(65535, _ANCILLARY_BYTES)
+    destination, tos = bytes(4), 0
+    for level, kind, data in messages:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            destination = data[8:12]
+        elif (level, kind) == (socket.IPPROTO_IP, socket.IP_TOS):
+            tos = data[0]
+    return Datagram(packet, socket.inet_aton(source), destination, port, tos)
 
 
 def ancillary(source: IPv4Address | None, ttl: int, tos: int) -> Ancillary:
@@ -133,7 +223,6 @@ def _adopted(descriptor: int | None) -> socket.socket | None:
     if (adopted.family, adopted.type, adopted.proto) != ours:
         adopted.close()
         return None
-    adopted.setblocking(False)
     return adopted
 
 

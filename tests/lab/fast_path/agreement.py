@@ -11,16 +11,19 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 from v6ferry.forwarding.ebpf.plane import EbpfPlane, load_programs
-from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.sockets import Underlay
 from v6ferry.wire.checksum import internet_checksum
+from v6ferry.wire.ipv4 import PROTOCOL_UDP
+from v6ferry.wire.udp import UDP_HEADER_LENGTH
 
 from tests.lab.agent_system.namespaces import ip, run
 
@@ -120,7 +123,12 @@ def masked(packet: bytes | bytearray) -> bytes:
 class Agreement:
     """One set of tables, on both planes."""
 
-    def __init__(self, bench: Bench, made: list[TunnelTable]) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        made: list[TunnelTable],
+        peers: Mapping[str, Mapping[IPv6Address, Endpoint]] | None = None,
+    ) -> None:
         self.bench = bench
         arguments: Any = (NoLoop(), bench.underlay, lambda: 1000.0)
         self.fast = EbpfPlaneUnderTest(
@@ -136,6 +144,7 @@ class Agreement:
             for which, plane in (("fast", self.fast), ("reference", self.reference)):
                 tun: Any = RecordingTun(table.interface, index)
                 plane.add(tun, table, lambda control, w=which: self.controls.append((w, control)))
+                plane.change_peers(table.interface, (peers or {}).get(table.interface, {}))
         self.verdicts: Counter[str] = Counter()
 
     def compare_counters(self) -> None:
@@ -208,7 +217,13 @@ def written(tunnel: Any) -> list[bytes]:
 
 
 def receive_slowly(plane: UserspacePlane, packet: bytes) -> None:
-    """Give a plane's slow path what its raw socket would get."""
-    plane._buffer[: len(packet)] = packet
-    plane._receive_packet(len(packet))
+    """Give a plane's slow path what one of its sockets would get, if any does."""
+    if packet[9] == PROTOCOL_UDP:
+        start = (packet[0] & 15) * 4
+        ports, payload = packet[start : start + 4], packet[start + UDP_HEADER_LENGTH :]
+        if int.from_bytes(ports[2:], "big") in plane._underlay.udp:
+            plane._receive_inner(payload, packet[12:20] + ports, packet[1])
+    else:
+        plane._buffer[: len(packet)] = packet
+        plane._receive_packet(len(packet))
     plane._delivery.flush()

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from v6ferry.addresses import isatap_link_local
+from v6ferry.addresses.teredo import TeredoAddress
 from v6ferry.forwarding.table import (
     ISATAP,
+    PEERS,
     SIXTOFOUR,
+    TEREDO,
     BitPattern,
     Embedded,
     Encapsulation,
+    Endpoint,
+    EndpointRule,
     Fixed,
     ForwardingRule,
     IngressRule,
     Listed,
+    NearRule,
     TunnelTable,
 )
 from v6ferry.wire.checksum import internet_checksum
+from v6ferry.wire.ipv4 import PROTOCOL_IPV6, PROTOCOL_UDP
 
 from tests.lab.agent_system.namespaces import isolated
 from tests.lab.fast_path.agreement import OURS, REDIRECT, SECOND, SHOT, Agreement, Bench
@@ -61,17 +68,22 @@ PREFIXES = [
     IPv6Network(text)
     for text in (
         "::/0", "fe80::/64", "fe80::/10", "2001:db8::/32", "2001:db8:0:7::/64", "2002::/16",
-        "2001:db9::/32", "2001:db8:5::/48", "2001:db8::9/128",
+        "2001:db9::/32", "2001:db8:5::/48", "2001:db8::9/128", "2001::/32",
     )
 ]  # fmt: skip
-SELECTORS = [ISATAP, SIXTOFOUR, SIXRD]
+IPV4_PREFIXES = [
+    IPv4Network(text)
+    for text in ("0.0.0.0/0", "192.168.0.0/16", "192.168.47.100/32", "131.107.0.0/16", "10.0.0.0/8")
+]
+SELECTORS = [ISATAP, SIXTOFOUR, SIXRD, TEREDO]
+PORTS = [3544, 4096]
 TRUNCATED = 7
 
 
 def addresses(random: Random) -> IPv6Address:
     """An address of a kind that matters, more often than not with one of our IPv4 addresses."""
     ipv4 = int(random.choice(IPV4))
-    kind = random.randrange(9)
+    kind = random.randrange(10)
     if kind == 0:
         return (
             isatap_link_local(IPv4Address(ipv4 or 1))
@@ -91,7 +103,32 @@ def addresses(random: Random) -> IPv6Address:
         return IPv6Address(random.choice(["ff02::1", "ff02::2", "ff02::1:ff00:1", "ff0e::5"]))
     if kind == 6:
         return IPv6Address(random.choice(["2001:db8::9", "2001:db8:5::5", "2001:db8:0:7::99"]))
+    if kind == 7:
+        return TeredoAddress(
+            IPv4Address("192.0.2.9"), IPv4Address(ipv4), random.choice(PORTS)
+        ).encode()
     return IPv6Address(high << 64 | random.choice([1, 9, 0x0211_22FF_FE33_4455]))
+
+
+def fixed(random: Random) -> Fixed:
+    """An endpoint, in rare cases one that has no port."""
+    return Fixed(random.choice(IPV4), random.choice([*PORTS, 3544, 0]))
+
+
+def near_rules(random: Random) -> tuple[NearRule, ...]:
+    """Rules for the near side: mostly none."""
+    if random.random() < 0.6:
+        return ()
+    prefixes = random.sample(PREFIXES, random.randint(1, 3))
+    return tuple(NearRule(one, random.choice([True, False, *SELECTORS])) for one in prefixes)
+
+
+def peers(random: Random) -> dict[IPv6Address, Endpoint]:
+    """A peer table."""
+    return {
+        addresses(random): Endpoint(random.choice(IPV4), random.choice(PORTS))
+        for _number in range(random.randint(0, 6))
+    }
 
 
 def tables(random: Random, names: list[str]) -> list[TunnelTable]:
@@ -103,7 +140,7 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
         forwarding = [
             ForwardingRule(
                 prefix,
-                random.choice([*SELECTORS, ISATAP, None, Fixed(random.choice(IPV4))]),
+                random.choice([*SELECTORS, ISATAP, None, PEERS, fixed(random)]),
                 f"{prefix} out",
             )
             for prefix in random.sample(PREFIXES, random.randint(0, 6))
@@ -116,6 +153,8 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
             )
             if listed_only or random.random() < 0.4:
                 selectors.append(Listed(frozenset(random.sample(IPV4, 3))))
+            if not listed_only and random.random() < 0.3:
+                selectors.append(PEERS)
             random.shuffle(selectors)
             ingress.append(IngressRule(prefix, tuple(selectors), f"{prefix} in"))
         made.append(
@@ -129,7 +168,15 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
                     dynamic_mtu=random.random() < 0.5,
                     sources=tuple(random.sample(SELECTORS, random.randint(0, 2))),
                     default_source=random.choice([None, OURS, SECOND]),
+                    port=random.choice([0, 0, *PORTS]),
                 ),
+                endpoint_rules=tuple(
+                    EndpointRule(one, random.random() < 0.7)
+                    for one in random.sample(IPV4_PREFIXES, random.choice([0, 0, 1, 3]))
+                ),
+                source_rules=near_rules(random),
+                destination_rules=near_rules(random),
+                automatic=tuple(random.sample(SELECTORS, random.randint(0, 4))),
                 local_endpoints=frozenset(random.sample([OURS, SECOND], random.randint(1, 2))),
                 host_endpoints=host_endpoints,
                 host_addresses=host_addresses,
@@ -158,28 +205,35 @@ def inner_packet(random: Random, known: list[IPv6Address]) -> bytes:
 
 
 def outer_packet(random: Random, inner: bytes) -> bytes:
-    """An IPv4 packet as the kernel gives it to raw sockets: its header is in order."""
+    """An IPv4 packet as the kernel gives it to sockets: its headers are in order."""
     words = 5 if random.random() < 0.97 else 6
-    length = words * 4 + len(inner)
+    udp = b""
+    if random.random() < 0.4:
+        their_port, our_port = random.choice([*PORTS, 9]), random.choice([*PORTS, *PORTS, 53])
+        udp = struct.pack("!HHHH", their_port, our_port, 8 + len(inner), random.choice([0, 0, 7]))
+    length = words * 4 + len(udp) + len(inner)
     flags = random.choice([0, 0x4000])
     tos = random.choice([0, 1, 2, 3, 0xB8])
     source, destination = random.choice(IPV4), random.choice([OURS, OURS, SECOND, IPV4[2]])
+    protocol = PROTOCOL_UDP if udp else PROTOCOL_IPV6
     header = bytearray(
-        struct.pack("!BBHHHBBH", 0x40 | words, tos, length, 1, flags, 64, 41, 0)
+        struct.pack("!BBHHHBBH", 0x40 | words, tos, length, 1, flags, 64, protocol, 0)
         + source.packed
         + destination.packed
         + bytes(words * 4 - 20)
     )
     header[10:12] = internet_checksum(header).to_bytes(2, "big")
-    return bytes(header) + inner
+    return bytes(header) + udp + inner
 
 
 def check(bench: Bench, seed: int, totals: Counter[str]) -> None:
     """Draw tables and packets, and compare."""
     random = Random(seed)
     made = tables(random, bench.names[: random.randint(1, 3)])
-    agreement = Agreement(bench, made)
+    known_peers = {table.interface: peers(random) for table in made}
+    agreement = Agreement(bench, made, known_peers)
     known = [address for table in made for address in sorted(table.host_addresses)]
+    known += [address for one in known_peers.values() for address in one]
     try:
         for _number in range(PACKETS):
             inner = inner_packet(random, known)

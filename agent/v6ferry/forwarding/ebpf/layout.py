@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum, IntFlag
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.table import Embedded
 
 ACCEPTED_SELECTORS = 2
 SOURCE_SELECTORS = 2
+AUTOMATIC_SELECTORS = 4
 CANDIDATES = 16
 LARGEST_TABLE = 1 << 20
 
@@ -25,6 +26,7 @@ DROP_REASONS = (
     DropReason.INNER_SOURCE,
     DropReason.INNER_DESTINATION,
     DropReason.SOURCE_MISMATCH,
+    DropReason.ENDPOINT_REFUSED,
     DropReason.ECN,
     DropReason.SEND_REFUSED,
     DropReason.TUNNEL_DOWN,
@@ -46,7 +48,7 @@ class HandUp(IntEnum):
     OPTIONS = 3
     CHECKSUM = 4
     CONTROL = 5
-    """Neighbor discovery."""
+    """Neighbor discovery, and bubbles (RFC 4380 section 2.8)."""
     MULTICAST = 6
     NO_ENDPOINT = 7
     """The sender is to be told."""
@@ -78,6 +80,22 @@ class Way(IntEnum):
     REFUSED = 0
     FIXED = 1
     EMBEDDED = 2
+    PEER = 3
+
+
+class Near(IntEnum):
+    """Which addresses a near rule lets pass."""
+
+    REFUSED = 0
+    ACCEPTED = 1
+    EMBEDDED = 2
+
+
+class SelectorFlag(IntFlag):
+    """What else an address has, beside an IPv4 address."""
+
+    HAS_PORT = 1
+    INVERTED = 2
 
 
 class TunnelFlag(IntFlag):
@@ -90,13 +108,17 @@ class TunnelFlag(IntFlag):
 
 
 _INDEX = struct.Struct("=I")
-_SELECTOR = struct.Struct("=QQQQIII4x")
-_TUNNEL = struct.Struct("=IBBBB4s4x")
+_SELECTOR = struct.Struct("=QQQQIIBBB5x")
+_ENDPOINT = struct.Struct("=4s2s2x")
+_TUNNEL = struct.Struct("=IBBBB4s2sBx")
 _PREFIX_KEY = struct.Struct("=II16s")
-_FORWARDING_RULE = struct.Struct("=II4s4x")
-_INGRESS_RULE = struct.Struct("=III4x")
+_FORWARDING_RULE = struct.Struct(f"=II{_ENDPOINT.size}s")
+_INGRESS_RULE = struct.Struct("=IIII")
+_NEAR_RULE = struct.Struct("=I4x")
+_ENDPOINT_KEY = struct.Struct("=II4s")
+_PEER_KEY = struct.Struct("=I16s")
 _MEMBER_KEY = struct.Struct("=II16s")
-_CANDIDATES_KEY = struct.Struct("=4s4s")
+_CANDIDATES_KEY = struct.Struct("=4s4s2s2x")
 _CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
 COUNTERS = struct.Struct(f"={4 + 2 * _SLOTS}Q")
 """Packets and octets in, packets and octets out, drops, packets handed up."""
@@ -110,10 +132,17 @@ PRESENT = _INDEX.pack(1)
 
 MAPS = {
     "generation": (_INDEX.size, _INDEX.size),
-    "tunnels": (_INDEX.size, _TUNNEL.size + SOURCE_SELECTORS * _SELECTOR.size),
+    "tunnels": (
+        _INDEX.size,
+        _TUNNEL.size + (SOURCE_SELECTORS + AUTOMATIC_SELECTORS) * _SELECTOR.size,
+    ),
     "uplinks": (_INDEX.size, _INDEX.size),
     "forwarding": (_PREFIX_KEY.size, _FORWARDING_RULE.size + _SELECTOR.size),
     "ingress": (_PREFIX_KEY.size, _INGRESS_RULE.size + ACCEPTED_SELECTORS * _SELECTOR.size),
+    "near_sources": (_PREFIX_KEY.size, _NEAR_RULE.size + _SELECTOR.size),
+    "near_destinations": (_PREFIX_KEY.size, _NEAR_RULE.size + _SELECTOR.size),
+    "endpoints": (_ENDPOINT_KEY.size, _INDEX.size),
+    "peers": (_PEER_KEY.size, _ENDPOINT.size),
     "members": (_MEMBER_KEY.size, _INDEX.size),
     "candidates": (_CANDIDATES_KEY.size, _CANDIDATES.size),
     "tunnel_counters": (_INDEX.size, COUNTERS.size),
@@ -128,7 +157,7 @@ UNCLAIMED = 0
 
 
 def index_key(index: int) -> bytes:
-    """Key of ``tunnels``, ``uplinks`` and both counters; value of ``uplinks``, ``generation``."""
+    """Key of ``tunnels``, ``uplinks``, both counters; value of maps with one number a key."""
     return _INDEX.pack(index)
 
 
@@ -136,15 +165,27 @@ def selector(embedded: Embedded) -> bytes:
     """Struct selector."""
     pattern = embedded.pattern
     value, mask = (0, 0) if pattern is None else (pattern.value, pattern.mask)
+    flags = SelectorFlag(0)
+    if embedded.port_offset is not None:
+        flags |= SelectorFlag.HAS_PORT
+    if embedded.inverted:
+        flags |= SelectorFlag.INVERTED
     return _SELECTOR.pack(
         value >> 64,
         value & _WORD,
         mask >> 64,
         mask & _WORD,
-        embedded.shift,
         embedded.mask,
         embedded.common,
+        embedded.shift,
+        0 if embedded.port_offset is None else 112 - embedded.port_offset,
+        flags,
     )
+
+
+def endpoint(address: IPv4Address, port: int) -> bytes:
+    """Struct endpoint, value of ``peers``."""
+    return _ENDPOINT.pack(address.packed, _port(port))
 
 
 def tunnel(
@@ -153,7 +194,9 @@ def tunnel(
     tos: int,
     link_layer_length: int,
     default_source: IPv4Address | None,
+    port: int,
     sources: tuple[Embedded, ...],
+    automatic: tuple[Embedded, ...],
 ) -> bytes:
     """Struct tunnel."""
     packed = _TUNNEL.pack(
@@ -163,8 +206,12 @@ def tunnel(
         link_layer_length,
         len(sources),
         bytes(4) if default_source is None else default_source.packed,
+        _port(port),
+        len(automatic),
     )
-    return packed + _selectors(sources, SOURCE_SELECTORS)
+    return (
+        packed + _selectors(sources, SOURCE_SELECTORS) + _selectors(automatic, AUTOMATIC_SELECTORS)
+    )
 
 
 def prefix_key(tunnel_index: int, prefix: IPv6Network) -> bytes:
@@ -173,19 +220,34 @@ def prefix_key(tunnel_index: int, prefix: IPv6Network) -> bytes:
 
 
 def forwarding_rule(
-    identifier: int, way: Way, endpoint: IPv4Address | None, embedded: Embedded | None
+    identifier: int, way: Way, fixed: bytes | None = None, embedded: Embedded | None = None
 ) -> bytes:
-    """Struct forwarding_rule."""
-    packed = _FORWARDING_RULE.pack(
-        identifier, way, bytes(4) if endpoint is None else endpoint.packed
-    )
+    """Struct forwarding_rule; ``fixed`` is a struct endpoint."""
+    packed = _FORWARDING_RULE.pack(identifier, way, fixed or bytes(_ENDPOINT.size))
     return packed + (_NO_SELECTOR if embedded is None else selector(embedded))
 
 
-def ingress_rule(identifier: int, accept: tuple[Embedded, ...], listed: bool) -> bytes:
+def ingress_rule(
+    identifier: int, accept: tuple[Embedded, ...], *, listed: bool, peers: bool
+) -> bytes:
     """Struct ingress_rule."""
-    packed = _INGRESS_RULE.pack(identifier, len(accept), listed)
+    packed = _INGRESS_RULE.pack(identifier, len(accept), listed, peers)
     return packed + _selectors(accept, ACCEPTED_SELECTORS)
+
+
+def near_rule(accept: Near, embedded: Embedded | None = None) -> bytes:
+    """Struct near_rule."""
+    return _NEAR_RULE.pack(accept) + (_NO_SELECTOR if embedded is None else selector(embedded))
+
+
+def endpoint_key(tunnel_index: int, prefix: IPv4Network) -> bytes:
+    """Struct endpoint_key."""
+    return _ENDPOINT_KEY.pack(32 + prefix.prefixlen, tunnel_index, prefix.network_address.packed)
+
+
+def peer_key(tunnel_index: int, address: IPv6Address) -> bytes:
+    """Struct peer_key."""
+    return _PEER_KEY.pack(tunnel_index, address.packed)
 
 
 def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:
@@ -193,9 +255,9 @@ def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:
     return _MEMBER_KEY.pack(owner, member_set, address.rjust(16, b"\0"))
 
 
-def candidates_key(destination: bytes, source: bytes) -> bytes:
+def candidates_key(destination: bytes, source: bytes, port: int) -> bytes:
     """Struct candidates_key."""
-    return _CANDIDATES_KEY.pack(destination, source)
+    return _CANDIDATES_KEY.pack(destination, source, _port(port))
 
 
 def candidates(tunnels: list[int]) -> bytes:
@@ -204,6 +266,11 @@ def candidates(tunnels: list[int]) -> bytes:
     return _CANDIDATES.pack(
         len(tunnels), *shown, *(0 for _unused in range(CANDIDATES - len(shown)))
     )
+
+
+def _port(port: int) -> bytes:
+    """A UDP port in network byte order."""
+    return port.to_bytes(2, "big")
 
 
 def _selectors(embedded: tuple[Embedded, ...], room: int) -> bytes:

@@ -27,7 +27,8 @@ from v6ferry.forwarding.ebpf.tables import (
     tunnel_entries,
 )
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.forwarding.userspace import ReceivedControl, Tunnel, UserspacePlane
+from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
+from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.bpf import BpfObject
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.sockets import Underlay
@@ -37,7 +38,15 @@ from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import KERNEL_DRIVER, Uplink
 
 # What refers to something comes after it when it is added, and before it when it goes.
-_ORDER = ("members", "forwarding", "ingress", "tunnels")
+_ORDER = (
+    "members",
+    "endpoints",
+    "near_sources",
+    "near_destinations",
+    "forwarding",
+    "ingress",
+    "tunnels",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +116,18 @@ class EbpfPlane(UserspacePlane):
         self._write(self._tunnels[table.interface])
         self._write_candidates()
 
+    def change_peers(self, interface: str, changes: PeerChanges) -> None:
+        """Change the peer table of a tunnel."""
+        super().change_peers(interface, changes)
+        index, peers = self._tunnels[interface].tun.index, self._programs.maps["peers"]
+        for address, endpoint in changes.items():
+            key = layout.peer_key(index, address)
+            if endpoint is None:
+                peers.delete([key])
+            else:
+                peers.update([(key, layout.endpoint(endpoint.address, endpoint.port))])
+        self._decide_anew()
+
     def remove(self, interface: str) -> None:
         """Carry no more packets of ``interface`` from here; the kernel goes on with its own."""
         super().remove(interface)
@@ -121,6 +142,7 @@ class EbpfPlane(UserspacePlane):
             return
         self._write_candidates()
         maps = self._programs.maps
+        maps["peers"].delete(layout.peer_key(tunnel.tun.index, one) for one in tunnel.peers)
         for name in reversed(_ORDER):
             maps[name].delete(entries.maps[name])
         self._decide_anew()
@@ -281,7 +303,7 @@ class EbpfPlane(UserspacePlane):
 
     def _write_candidates(self) -> None:
         indexes = {name: tunnel.tun.index for name, tunnel in self._tunnels.items()}
-        entries = candidate_entries(self._candidates, indexes)
+        entries = candidate_entries(self._acceptance.candidates, indexes)
         before, self._candidate_entries = self._candidate_entries, entries
         one = self._programs.maps["candidates"]
         one.update(entries.items() - before.items())

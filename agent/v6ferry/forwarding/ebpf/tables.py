@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from v6ferry.forwarding.candidates import Ends
 from v6ferry.forwarding.ebpf import layout
-from v6ferry.forwarding.ebpf.layout import MemberSet, TunnelFlag, Way
+from v6ferry.forwarding.ebpf.layout import MemberSet, Near, TunnelFlag, Way
 from v6ferry.forwarding.table import (
     Embedded,
     Fixed,
     ForwardingRule,
     IngressRule,
     Listed,
+    NearRule,
+    Peers,
     TunnelTable,
 )
 from v6ferry.system.errors import SystemFault
@@ -89,6 +92,12 @@ def tunnel_entries(
             layout.prefix_key(index, rule.prefix): _ingress(rule, entries.rules[rule.name])
             for rule in table.ingress
         },
+        "near_sources": _near_rules(table.source_rules, index),
+        "near_destinations": _near_rules(table.destination_rules, index),
+        "endpoints": {
+            layout.endpoint_key(index, rule.prefix): layout.index_key(rule.allowed)
+            for rule in table.endpoint_rules
+        },
         "tunnels": {
             layout.index_key(index): _tunnel(
                 table, bool(watched), hand_up_refused, link_layer_length
@@ -99,20 +108,19 @@ def tunnel_entries(
 
 
 def candidate_entries(
-    found: Mapping[tuple[IPv4Address, IPv4Address | None], tuple[str, ...]],
-    indexes: Mapping[str, int],
+    found: Mapping[Ends, tuple[str, ...]], indexes: Mapping[str, int]
 ) -> MapEntries:
     """Say what the map ``candidates`` has to hold.
 
     Args:
-        found: tunnel interfaces by outer destination and source.
+        found: tunnel interfaces by the endpoints of packets.
         indexes: of tunnel interfaces, by name.
     """
     return {
         layout.candidates_key(
-            destination.packed, bytes(4) if source is None else source.packed
+            destination.packed, bytes(4) if source is None else source.packed, port
         ): layout.candidates([indexes[name] for name in names])
-        for (destination, source), names in found.items()
+        for (destination, source, port), names in found.items()
     }
 
 
@@ -120,11 +128,15 @@ def _tunnel(
     table: TunnelTable, watches: bool, hand_up_refused: bool, link_layer_length: int
 ) -> bytes:
     encapsulation = table.encapsulation
-    if len(encapsulation.sources) > layout.SOURCE_SELECTORS:
-        raise SystemFault(
-            f"{table.interface}: the eBPF plane has {layout.SOURCE_SELECTORS} source selectors a"
-            f" tunnel, the table {len(encapsulation.sources)}"
-        )
+    for what, given, most in (
+        ("source", encapsulation.sources, layout.SOURCE_SELECTORS),
+        ("automatic", table.automatic, layout.AUTOMATIC_SELECTORS),
+    ):
+        if len(given) > most:
+            raise SystemFault(
+                f"{table.interface}: the eBPF plane has {most} {what} selectors a tunnel, the table"
+                f" {len(given)}"
+            )
     flags = TunnelFlag(0)
     if encapsulation.dscp is None:
         flags |= TunnelFlag.COPIES_DSCP
@@ -140,17 +152,32 @@ def _tunnel(
         (encapsulation.dscp or 0) << 2,
         link_layer_length,
         encapsulation.default_source,
+        encapsulation.port,
         encapsulation.sources,
+        table.automatic,
     )
 
 
 def _forwarding(rule: ForwardingRule, identifier: int) -> bytes:
     selector = rule.selector
     if selector is None:
-        return layout.forwarding_rule(identifier, Way.REFUSED, None, None)
+        return layout.forwarding_rule(identifier, Way.REFUSED)
     if isinstance(selector, Fixed):
-        return layout.forwarding_rule(identifier, Way.FIXED, selector.address, None)
+        endpoint = layout.endpoint(selector.address, selector.port)
+        return layout.forwarding_rule(identifier, Way.FIXED, endpoint)
+    if isinstance(selector, Peers):
+        return layout.forwarding_rule(identifier, Way.PEER)
     return layout.forwarding_rule(identifier, Way.EMBEDDED, None, selector)
+
+
+def _near_rules(rules: Iterable[NearRule], index: int) -> MapEntries:
+    return {layout.prefix_key(index, rule.prefix): _near(rule.accept) for rule in rules}
+
+
+def _near(accept: Embedded | bool) -> bytes:
+    if isinstance(accept, bool):
+        return layout.near_rule(Near.ACCEPTED if accept else Near.REFUSED)
+    return layout.near_rule(Near.EMBEDDED, accept)
 
 
 def _ingress(rule: IngressRule, identifier: int) -> bytes:
@@ -160,8 +187,12 @@ def _ingress(rule: IngressRule, identifier: int) -> bytes:
             f"ingress rule {rule.name}: the eBPF plane has {layout.ACCEPTED_SELECTORS} selectors a"
             f" rule, this one has {len(embedded)}"
         )
-    listed = any(isinstance(one, Listed) for one in rule.accept)
-    return layout.ingress_rule(identifier, embedded, listed)
+    return layout.ingress_rule(
+        identifier,
+        embedded,
+        listed=any(isinstance(one, Listed) for one in rule.accept),
+        peers=any(isinstance(one, Peers) for one in rule.accept),
+    )
 
 
 def _members(

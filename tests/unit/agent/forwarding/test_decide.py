@@ -16,7 +16,7 @@ from v6ferry.forwarding.decide import (
     decide_decapsulation,
     decide_encapsulation,
 )
-from v6ferry.forwarding.table import ForwardingRule, TunnelTable, longest_match
+from v6ferry.forwarding.table import ForwardingRule, PrefixIndex, TunnelTable
 
 from tests.unit.agent.virtual import HOST_A, HOST_B, PREFIX, ROUTER, Node, Underlay
 
@@ -199,7 +199,7 @@ def test_longest_prefix_wins(entries, address):
         key=lambda one: one.prefixlen,
         default=None,
     )
-    found = longest_match(rules, address)
+    found = PrefixIndex(rules).match(address)
     assert (found and found.prefix) == expected
 
 

@@ -17,6 +17,7 @@ from v6ferry.forwarding.ebpf.tables import Identifiers, tunnel_entries
 from v6ferry.forwarding.table import (
     ISATAP,
     SIXTOFOUR,
+    TEREDO,
     BitPattern,
     Embedded,
     Encapsulation,
@@ -54,7 +55,9 @@ def test_drop_reasons_are_in_the_order_of_the_programs():
         ("hand_up_reason", layout.HandUp, "UP", ["UP_REASONS", "UP_SLOTS"]),
         ("set", layout.MemberSet, "SET", []),
         ("way", layout.Way, "WAY", []),
+        ("near", layout.Near, "NEAR", []),
         ("tunnel_flag", layout.TunnelFlag, "TUNNEL", []),
+        ("selector_flag", layout.SelectorFlag, "SELECTOR", []),
     ],
 )
 def test_enumerations_are_those_of_the_programs(
@@ -69,7 +72,9 @@ def test_every_reason_has_a_slot():
     assert len(layout.HandUp) <= 16
 
 
-@pytest.mark.parametrize("name", ["ACCEPTED_SELECTORS", "SOURCE_SELECTORS", "CANDIDATES"])
+@pytest.mark.parametrize(
+    "name", ["ACCEPTED_SELECTORS", "AUTOMATIC_SELECTORS", "CANDIDATES", "SOURCE_SELECTORS"]
+)
 def test_numbers_are_those_of_the_programs(name: str):
     assert getattr(layout, name) == defined(name)
 
@@ -127,7 +132,30 @@ def test_tunnel_that_lists_its_far_ends_is_asked_about_those_alone():
         "peer0": TunnelTable("peer0", ingress=(listing,), local_endpoints=here),
     }
     assert candidates(tables) == {
-        (HERE, None): ("isatap0",),
-        (HERE, THERE): ("isatap0", "peer0"),
+        (HERE, None, 0): ("isatap0",),
+        (HERE, THERE, 0): ("isatap0", "peer0"),
     }
-    assert (HERE, ELSEWHERE) not in candidates(tables)
+    assert (HERE, ELSEWHERE, 0) not in candidates(tables)
+
+
+def test_tunnels_in_udp_are_asked_about_their_port_alone():
+    rule = IngressRule(ANY, (TEREDO,), "embedded")
+    here = frozenset({HERE})
+    tables = {
+        "teredo0": TunnelTable(
+            "teredo0", ingress=(rule,), local_endpoints=here, encapsulation=Encapsulation(port=3544)
+        ),
+        "isatap0": TunnelTable("isatap0", ingress=(rule,), local_endpoints=here),
+    }
+    assert candidates(tables) == {
+        (HERE, None, 0): ("isatap0",),
+        (HERE, None, 3544): ("teredo0",),
+    }
+
+
+def test_endpoint_and_port_of_teredo_are_inverted_rfc4380_4():
+    """The white paper's example: 2001:0:ce49:7601:e866:efff:62c3:fffe is 157.60.0.1:4096."""
+    address = int(IPv6Address("2001:0:ce49:7601:e866:efff:62c3:fffe"))
+    assert TEREDO.endpoint(address) == int(IPv4Address("157.60.0.1"))
+    assert TEREDO.port(address) == 4096
+    assert ISATAP.port(address) is None

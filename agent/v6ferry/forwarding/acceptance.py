@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which tunnel takes a packet from the underlay, remembered for those that follow it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from v6ferry.forwarding.candidates import Ends, candidates
+from v6ferry.forwarding.counters import Counters, DropReason
+from v6ferry.forwarding.decide import Accept, decide_decapsulation
+from v6ferry.forwarding.tunnel import Tunnel
+
+_REMEMBERED_FLOWS = 65536
+
+
+class Acceptance:
+    """Asks the tables of tunnels.
+
+    Args:
+        tunnels: by interface, in the order in which they are asked; it may change.
+        unclaimed: counts what is for none of them.
+    """
+
+    def __init__(self, tunnels: Mapping[str, Tunnel], unclaimed: Counters) -> None:
+        self._tunnels = tunnels
+        self._unclaimed = unclaimed
+        self._accepted: dict[bytes, tuple[Tunnel, Accept]] = {}
+        self.candidates: dict[Ends, tuple[str, ...]] = {}
+        """Tunnel interfaces by the endpoints of packets."""
+
+    def tables_changed(self) -> None:
+        """Decide anew from now on: tunnels or their tables have changed."""
+        self._accepted.clear()
+        self.candidates = candidates({name: one.table for name, one in self._tunnels.items()})
+
+    def peers_changed(self) -> None:
+        """Decide anew from now on: peer tables have changed."""
+        self._accepted.clear()
+
+    def tunnel_for(self, ends: bytes, packet: bytes) -> tuple[Tunnel, Accept] | None:
+        """Return the first tunnel whose table accepts a packet; a refusal is counted.
+
+        Refusals are not remembered: a sender who forges sources must not fill our memory.
+
+        Args:
+            ends: outer source and destination; in UDP also the ports, theirs and ours.
+            packet: an IPv6 packet.
+        """
+        flow = ends + packet[8:40]
+        remembered = self._accepted.get(flow)
+        if remembered is not None:
+            return remembered
+        outer_source, outer_destination = IPv4Address(ends[0:4]), IPv4Address(ends[4:8])
+        their_port, our_port = struct.unpack("!HH", ends[8:]) if ends[8:] else (0, 0)
+        source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+        names = self.candidates.get((outer_destination, outer_source, our_port))
+        if names is None:
+            names = self.candidates.get((outer_destination, None, our_port), ())
+        refused: tuple[Tunnel, DropReason] | None = None
+        for tunnel in map(self._tunnels.__getitem__, names):
+            decision = decide_decapsulation(
+                tunnel.table,
+                outer_source,
+                outer_destination,
+                source,
+                destination,
+                port=their_port,
+                peers=tunnel.peers,
+            )
+            if isinstance(decision, Accept):
+                if len(self._accepted) >= _REMEMBERED_FLOWS:
+                    self._accepted.clear()
+                self._accepted[flow] = (tunnel, decision)
+                return tunnel, decision
+            # The first one that refuses it knows best why.
+            refused = refused or (tunnel, decision.reason)
+        if refused is None:
+            self._unclaimed.drop(DropReason.NO_TUNNEL)
+        else:
+            refused[0].counters.drop(refused[1])
+        return None

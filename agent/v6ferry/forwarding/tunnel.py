@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tunnel interface as a plane has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from v6ferry.forwarding.counters import Counters
+from v6ferry.forwarding.path import Path
+from v6ferry.forwarding.table import Endpoint, TunnelTable
+from v6ferry.system.sockets import OuterSocket
+from v6ferry.system.tun import Tun
+
+PeerChanges = Mapping[IPv6Address, Endpoint | None]
+"""Endpoints that inner addresses have from now on; None takes them out of the peer table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedControl:
+    """A neighbor discovery packet that passed the ingress table and is for the engine."""
+
+    packet: bytes
+    outer_source: IPv4Address
+    outer_destination: IPv4Address
+
+
+class Tunnel:
+    """A TUN device, its table and its counters.
+
+    Args:
+        tun: the device.
+        table: what to do with packets.
+        outer: sends them.
+        control: hears what is handed up.
+    """
+
+    def __init__(
+        self,
+        tun: Tun,
+        table: TunnelTable,
+        outer: OuterSocket,
+        control: Callable[[ReceivedControl], None],
+    ) -> None:
+        self.tun = tun
+        self.table = table
+        self.outer = outer
+        self.control = control
+        self.peers: dict[IPv6Address, Endpoint] = {}
+        self.counters = Counters()
+        self.paths: dict[bytes, Path] = {}
+        self.soft_errors: dict[IPv4Address, float] = {}
