@@ -9,11 +9,6 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  interface:
-    description:
-      - The name of the tunnel interface, at most 15 characters.
-    type: str
-    default: isatap0
   underlay_interfaces:
     description:
       - The interfaces whose IPv4 addresses the tunnel uses as endpoints.
@@ -59,4 +54,14 @@ options:
       - Explicit congestion notification is always carried over (RFC 6040).
     type: str
     default: "0"
+  allowed_endpoints:
+    description:
+      - The IPv4 prefixes that the far ends of the tunnel must lie in. Packets from elsewhere are
+        dropped, and nothing is sent elsewhere.
+      - On the fast path tunnel packets do not meet the IPv4 firewall rules of the machine, so this
+        is the place to say from whom they are accepted.
+      - An empty list allows all.
+    type: list
+    elements: str
+    default: []
 """

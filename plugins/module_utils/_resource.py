@@ -36,13 +36,13 @@ RESOURCE_OPTIONS: ArgumentSpec = {
 }
 
 TUNNEL_OPTIONS: ArgumentSpec = {
-    "interface": {"type": "str", "default": "isatap0"},
     "underlay_interfaces": {"type": "list", "elements": "str", "default": []},
     "underlay_addresses": {"type": "list", "elements": "str", "default": []},
     "tunnel_mtu": {"type": "str", "choices": ["static", "dynamic"], "default": "static"},
     "mtu": {"type": "int"},
     "ttl": {"type": "int", "default": 64},
     "dscp": {"type": "str", "default": "0"},
+    "allowed_endpoints": {"type": "list", "elements": "str", "default": []},
 }
 
 

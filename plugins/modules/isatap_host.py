@@ -20,6 +20,11 @@ description:
     offer, follows changes of the IPv4 addresses, and moves to another router when one falls silent.
   - What C(netsh interface isatap) configures on Windows.
 options:
+  interface:
+    description:
+      - The name of the tunnel interface, at most 15 characters.
+    type: str
+    default: isatap0
   routers:
     description:
       - The potential router list, IPv4 addresses or names of ISATAP routers, all of which are
@@ -178,6 +183,7 @@ from ansible_collections.v6ops.transition.plugins.module_utils._resource import 
 )
 
 SPEC = {
+    "interface": {"type": "str", "default": "isatap0"},
     **TUNNEL_OPTIONS,
     "routers": {"type": "list", "elements": "str", "default": ["isatap"]},
     "link_local": {

@@ -22,6 +22,11 @@ description:
   - What C(netsh interface ipv6 set interface ISATAP forwarding=enabled advertise=enabled) and
     C(netsh interface ipv6 add route ... publish=yes) configure on Windows.
 options:
+  interface:
+    description:
+      - The name of the tunnel interface, at most 15 characters.
+    type: str
+    default: isatap0
   prefixes:
     description:
       - The IPv6 prefixes of the ISATAP subnet, any number of them.
@@ -225,6 +230,7 @@ EXAMPLES = r"""
     interface: isatap1
     underlay_interfaces: [eth0]
     underlay_addresses: [10.0.0.0/8]
+    allowed_endpoints: [10.0.0.0/8]
     tunnel_mtu: dynamic
     mtu: 1400
     ttl: 32
@@ -290,6 +296,7 @@ from ansible_collections.v6ops.transition.plugins.module_utils._resource import 
 
 PREFERENCE = {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"}
 SPEC = {
+    "interface": {"type": "str", "default": "isatap0"},
     **TUNNEL_OPTIONS,
     "prefixes": {
         "type": "list",

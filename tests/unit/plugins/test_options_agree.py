@@ -11,6 +11,7 @@ from v6ferry.daemon.resources import KINDS, check
 from v6ferry.engines.specification import Options, SpecificationError
 
 from tests.demo.playbook import ROOT
+from tools.write_role import role_files
 
 NOT_OF_THE_SPECIFICATION = {"name", "state", "wait", "socket"}
 MODULES = {
@@ -79,6 +80,13 @@ def test_role_has_the_module_s_options_and_defaults(kind):
             assert described.get(key) == option.get(key), f"{name}: {key}"
         assert described.get("default") == option.get("default"), name
         assert defaults.get(f"{kind}_{name}") == option.get("default"), name
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_role_is_what_the_documentation_gives(kind):
+    for name, text in role_files(kind).items():
+        said = f"run tools/write_role.py {kind}"
+        assert (ROOT / "roles" / kind / name).read_text() == text, said
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -19,13 +19,16 @@ from v6ferry.engines.isatap.router_list import (
     RouterList,
     Solicit,
 )
-from v6ferry.engines.isatap.specification import IsatapHostSpec, configured_address
+from v6ferry.engines.isatap.specification import IsatapHostSpec
 from v6ferry.engines.isatap.tables import (
-    ON_LINK_METRIC,
     link_local_route,
     rule_name,
-    tunnel_mtu,
     tunnel_table,
+)
+from v6ferry.engines.tunnel import (
+    ON_LINK_METRIC,
+    configured_address,
+    tunnel_mtu,
     underlay_endpoints,
 )
 from v6ferry.system.state import (

@@ -12,14 +12,17 @@ from typing import Any
 
 from v6ferry.addresses.isatap import embedded_ipv4, isatap_address, isatap_link_local
 from v6ferry.engines.interface import OutgoingPacket, Wanted
-from v6ferry.engines.isatap.specification import IsatapRouterSpec, configured_address
+from v6ferry.engines.isatap.specification import IsatapRouterSpec
 from v6ferry.engines.isatap.tables import (
+    link_local_route,
+    tunnel_table,
+)
+from v6ferry.engines.tunnel import (
     HANDED_UP,
     ON_LINK_METRIC,
+    configured_address,
     is_ours,
-    link_local_route,
     tunnel_mtu,
-    tunnel_table,
     underlay_endpoints,
 )
 from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route

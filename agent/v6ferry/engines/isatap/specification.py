@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from v6ferry.engines.specification import (
     Options,
     domain_name,
-    interface_name,
     ipv4_address_or_name,
-    ipv4_network,
     ipv6_address,
     ipv6_network,
 )
-from v6ferry.system.state import UnderlayAddress
+from v6ferry.engines.tunnel import MAXIMUM_MTU, TunnelOptions
 from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 from v6ferry.wire.neighbor_discovery import (
     INFINITE_LIFETIME,
@@ -25,46 +23,8 @@ from v6ferry.wire.neighbor_discovery import (
     RouterPreference,
 )
 
-_MAXIMUM_MTU = 65515
 _LARGEST_LIFETIME = INFINITE_LIFETIME
 _PREFERENCES = ("low", "medium", "high")
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelOptions:
-    """What host and router have in common."""
-
-    interface: str
-    underlay_interfaces: tuple[str, ...]
-    underlay_addresses: tuple[IPv4Network, ...]
-    dynamic_mtu: bool
-    mtu: int | None
-    """Bytes; None is 1280 for a static and the underlay's MTU less 20 for a dynamic tunnel MTU."""
-    ttl: int
-    dscp: int | None
-
-    @classmethod
-    def read(cls, options: Options) -> TunnelOptions:
-        """Take the common options out of ``options``."""
-        return cls(
-            interface=options.text("interface", "isatap0", interface_name),
-            underlay_interfaces=options.texts("underlay_interfaces", (), interface_name),
-            underlay_addresses=options.texts("underlay_addresses", (), ipv4_network),
-            dynamic_mtu=options.choice("tunnel_mtu", "static", ("static", "dynamic")) == "dynamic",
-            mtu=options.optional_integer("mtu", IPV6_MINIMUM_MTU, _MAXIMUM_MTU),
-            ttl=options.integer("ttl", 64, 1, 255),
-            dscp=options.text("dscp", "0", _dscp),
-        )
-
-    def allows(self, underlay: UnderlayAddress) -> bool:
-        """Whether the tunnel may use an IPv4 address of the host."""
-        if self.underlay_interfaces and underlay.interface not in self.underlay_interfaces:
-            return False
-        if self.underlay_addresses:
-            return any(underlay.address in network for network in self.underlay_addresses)
-        # An anycast service's address lies there as well as a router's stable one: it is used
-        # only where somebody has named it.
-        return bool(self.underlay_interfaces) or not underlay.is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +54,7 @@ class IsatapHostSpec:
         """
         options = Options(spec, where)
         result = cls(
-            tunnel=TunnelOptions.read(options),
+            tunnel=TunnelOptions.read(options, "isatap0"),
             routers=options.texts("routers", ("isatap",), ipv4_address_or_name),
             link_local_always=options.choice(
                 "link_local", "when_router_known", ("when_router_known", "always")
@@ -145,7 +105,7 @@ class IsatapRouterSpec:
         """
         options = Options(spec, where)
         result = cls(
-            tunnel=TunnelOptions.read(options),
+            tunnel=TunnelOptions.read(options, "isatap0"),
             prefixes=_without_repetition(
                 options, "prefixes", tuple(_prefix(one) for one in options.mappings("prefixes"))
             ),
@@ -155,7 +115,7 @@ class IsatapRouterSpec:
             router_lifetime=options.integer("router_lifetime", 1800, 0, 9000),
             preference=_preference(options),
             advertised_mtu=options.optional_integer(
-                "advertised_mtu", IPV6_MINIMUM_MTU, _MAXIMUM_MTU
+                "advertised_mtu", IPV6_MINIMUM_MTU, MAXIMUM_MTU
             ),
             hop_limit=options.integer("hop_limit", 64, 0, 255),
             reachable_time=options.integer("reachable_time", 0, 0, 3_600_000),
@@ -225,19 +185,3 @@ def _advertised_prefix(text: str) -> IPv6Network:
     if prefix.is_link_local or prefix.is_multicast or prefix.is_loopback:
         raise ValueError(f"{prefix} cannot be advertised, use a global or unique local /64")
     return prefix
-
-
-def _dscp(text: str) -> int | None:
-    if text == "inherit":
-        return None
-    if text.isascii() and text.isdigit() and int(text) <= 63:
-        return int(text)
-    raise ValueError(f"{text!r} is neither inherit nor a number from 0 to 63")
-
-
-def configured_address(router: str) -> IPv4Address | None:
-    """The address, where a router was given by address and not by name."""
-    try:
-        return IPv4Address(router)
-    except ValueError:
-        return None

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the role of a resource module anew from the module's documentation.
+
+    tools/write_role.py KIND...
+
+A role has the module's options with the role's name before each, and calls the module once; so its
+defaults, its argument specification and its task follow from the documentation. Run this after a
+change of the options; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLECTION = "ansible_collections.v6ops.transition.plugins"
+NOT_OF_THE_ROLE = {"socket"}
+FIRST = ("name", "state")
+LONGEST_LINE = 100
+META = """---
+galaxy_info:
+  author: v6ops
+  description: {description}
+  license: GPL-3.0-or-later
+  min_ansible_version: "2.17"
+  platforms:
+    - name: Debian
+      versions:
+        - bookworm
+dependencies: []
+"""
+
+
+class Dumper(yaml.SafeDumper):
+    """Indents lists as yamllint wants it."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists below their keys, too."""
+        return super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write everything where it is."""
+        return True
+
+
+def options_of(documentation: str) -> dict[str, Any]:
+    """The options of a module, those of its fragments included."""
+    content = yaml.safe_load(documentation)
+    options: dict[str, Any] = {}
+    for fragment in content.get("extends_documentation_fragment") or []:
+        name = fragment.removeprefix("v6ops.transition.").partition(".")[0]
+        module = importlib.import_module(f"{COLLECTION}.doc_fragments.{name}")
+        options |= options_of(module.ModuleDocFragment.DOCUMENTATION)
+    return options | (content.get("options") or {})
+
+
+def described(kind: str, option: dict[str, Any]) -> dict[str, Any]:
+    """An option of the module as the role's argument specification has it."""
+    written = {key: option[key] for key in ("description", "type", "elements") if key in option}
+    description = option["description"]
+    lines = [description] if isinstance(description, str) else description
+    written["description"] = [role_markup(kind, line) for line in lines]
+    written |= {key: option[key] for key in ("choices", "required", "default") if key in option}
+    if "suboptions" in option:
+        written["options"] = {
+            name: described(kind, one) for name, one in sorted(option["suboptions"].items())
+        }
+    return written
+
+
+def role_markup(kind: str, line: str) -> str:
+    """A line of documentation with the markup that argument specifications have."""
+    line = re.sub(r"\bO\(([^)]*)\)", rf"C({kind}_\1)", line)
+    return re.sub(r"\b(?:V|RV)\(([^)]*)\)", r"C(\1)", line)
+
+
+def argument_specs(kind: str, content: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The role's meta/argument_specs.yml."""
+    first = role_markup(kind, content["description"][0]).rstrip(".")
+    main = {
+        "short_description": content["short_description"],
+        "version_added": content["version_added"],
+        "author": ["v6ops"],
+        "description": [
+            f"{first.partition(', which')[0]}.",
+            "The agent must be running (role C(v6ops.transition.agent)).",
+            f"The options are those of the module C(v6ops.transition.{kind}).",
+        ],
+        "options": {
+            f"{kind}_{name}": described(kind, option) for name, option in sorted(options.items())
+        },
+    }
+    return {"argument_specs": {"main": main}}
+
+
+def task(kind: str, content: dict[str, Any], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The role's tasks/main.yml."""
+    names = [*FIRST, *sorted(set(options) - set(FIRST))]
+    values = {
+        name: f"{{{{ {kind}_{name}{'' if 'default' in options[name] else ' | default(omit)'} }}}}"
+        for name in names
+    }
+    what = content["short_description"]
+    return [{"name": what, f"v6ops.transition.{kind}": values}]
+
+
+def role_files(kind: str) -> dict[str, str]:
+    """The files of a role, by path in its directory."""
+    module = importlib.import_module(f"{COLLECTION}.modules.{kind}")
+    content = yaml.safe_load(module.DOCUMENTATION)
+    options = {
+        name: option
+        for name, option in options_of(module.DOCUMENTATION).items()
+        if name not in NOT_OF_THE_ROLE
+    }
+    defaults = {
+        f"{kind}_{name}": option["default"]
+        for name, option in sorted(options.items())
+        if "default" in option
+    }
+    head = "# What each is for: meta/argument_specs.yml, or ansible-doc.\n"
+    return {
+        "defaults/main.yml": f"---\n{head}{dumped(defaults)}",
+        "meta/argument_specs.yml": f"---\n{dumped(argument_specs(kind, content, options))}",
+        "meta/main.yml": META.format(description=content["short_description"]),
+        "tasks/main.yml": f"---\n{dumped(task(kind, content, options), quotes=True)}",
+    }
+
+
+def dumped(value: Any, *, quotes: bool = False) -> str:
+    """YAML; with ``quotes``, templates in double quotes on one line."""
+    text = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, width=4096 if quotes else 85, allow_unicode=True
+    )
+    if quotes:
+        return re.sub(r"'(\{\{.*?\}\})'", r'"\1"', text)
+    return "".join(f"{line}\n" for long in text.splitlines() for line in broken(long))
+
+
+def broken(line: str) -> Iterator[str]:
+    """A line of a folded text in lines that are not too long: yaml lets the last word stand out."""
+    while len(line) > LONGEST_LINE:
+        end = line.rindex(" ", 0, LONGEST_LINE)
+        yield line[:end]
+        text = line.lstrip(" -")
+        line = " " * (len(line) - len(text)) + line[end + 1 :]
+    yield line
+
+
+def main() -> int:
+    """Write the roles that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kinds", metavar="KIND", nargs="+", help="such as isatap_host")
+    for kind in parser.parse_args().kinds:
+        for name, text in role_files(kind).items():
+            path = ROOT / "roles" / kind / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
