@@ -50,7 +50,7 @@
 
 #define ACCEPTED_SELECTORS 2
 #define SOURCE_SELECTORS 2
-#define AUTOMATIC_SELECTORS 4
+#define AUTOMATIC_SELECTORS 8
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define LARGEST_TABLE (1 << 20)

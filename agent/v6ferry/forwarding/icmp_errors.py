@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import NO_PEERS, Encapsulate, PeerTable, decide_encapsulation
 from v6ferry.forwarding.table import TunnelTable
 from v6ferry.wire.icmpv4 import Icmpv4Error
@@ -17,6 +18,17 @@ from v6ferry.wire.parser import WireError
 UNFRAGMENTED_MTU = IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH
 """The least MTU of an underlay that carries every IPv6 packet of the minimum MTU whole, in
 protocol 41."""
+
+NO_ENDPOINT = frozenset(
+    {
+        DropReason.DESTINATION_NOT_EMBEDDED,
+        DropReason.ENDPOINT_NOT_UNICAST,
+        DropReason.ENDPOINT_REFUSED,
+        DropReason.NO_PEER,
+        DropReason.REFUSED_BY_RULE,
+    }
+)
+"""The destination resolves to no link address: its sender is told (RFC 4443 section 3.1)."""
 
 _NO_ROUTE = 0
 _ADDRESS_UNREACHABLE = 3

@@ -44,7 +44,10 @@ class Tunnel:
         control: Callable[[ReceivedControl], None],
     ) -> None:
         self.tun = tun
+        self.asked = table
+        """As the engine has it."""
         self.table = table
+        """As it is in force: with the loops that the other tunnels of the host make possible."""
         self.outer = outer
         self.control = control
         self.peers: dict[IPv6Address, Endpoint] = {}

@@ -13,6 +13,7 @@ import socket
 import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding import icmp_errors
@@ -40,16 +41,6 @@ PACKETS_A_WAKEUP = 64
 _REMEMBERED_FLOWS = 65536
 _SOFT_ERROR_LIFETIME = 5.0
 _REMEMBERED_SOFT_ERRORS = 1024
-_NO_ENDPOINT = frozenset(
-    {
-        DropReason.DESTINATION_NOT_EMBEDDED,
-        DropReason.ENDPOINT_NOT_UNICAST,
-        DropReason.ENDPOINT_REFUSED,
-        DropReason.NO_PEER,
-        DropReason.REFUSED_BY_RULE,
-    }
-)
-"""The destination resolves to no link address: its sender is told (RFC 4443 section 3.1)."""
 
 
 class UserspacePlane:
@@ -112,6 +103,7 @@ class UserspacePlane:
         """
         outer = self._outer(table.encapsulation.port)
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
+        self._share_automatic()
         self._acceptance.tables_changed()
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
@@ -124,9 +116,10 @@ class UserspacePlane:
         tunnel = self._tunnels[table.interface]
         before = tunnel.table.encapsulation.port
         tunnel.outer = self._outer(table.encapsulation.port)
-        tunnel.table = table
+        tunnel.asked = tunnel.table = table
         self._release(before)
         tunnel.paths.clear()
+        self._share_automatic()
         self._acceptance.tables_changed()
 
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
@@ -167,6 +160,21 @@ class UserspacePlane:
     def forget(self, interface: str) -> None:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
+        self._share_automatic()
+        self._acceptance.tables_changed()
+
+    def _share_automatic(self) -> None:
+        """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3)."""
+        tunnels = self._tunnels.values()
+        every = tuple(dict.fromkeys(one for tunnel in tunnels for one in tunnel.asked.automatic))
+        for tunnel in tunnels:
+            if tunnel.table.automatic != every:
+                tunnel.table = replace(tunnel.asked, automatic=every)
+                tunnel.paths.clear()
+                self._table_changed(tunnel)
+
+    def _table_changed(self, tunnel: Tunnel) -> None:
+        """The table that is in force for a tunnel is another one, though nobody asked for it."""
 
     async def settle_tunnel(self, interface: str) -> None:
         """Have the programs of this plane on a tunnel interface, and no others of ours.
@@ -252,7 +260,7 @@ class UserspacePlane:
             counters.drop(path.drop)
             if path.drop is DropReason.NO_RULE:
                 self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
-            elif path.drop in _NO_ENDPOINT:
+            elif path.drop in icmp_errors.NO_ENDPOINT:
                 self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
             return
         if length > path.mtu:

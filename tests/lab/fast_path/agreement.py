@@ -139,13 +139,22 @@ class Agreement:
         )
         self.reference = UserspacePlane(*arguments, None)  # type: ignore[arg-type]
         self.controls: list[tuple[str, Any]] = []
-        for table in made:
-            index = socket.if_nametoindex(table.interface)
-            for which, plane in (("fast", self.fast), ("reference", self.reference)):
-                tun: Any = RecordingTun(table.interface, index)
-                plane.add(tun, table, lambda control, w=which: self.controls.append((w, control)))
-                plane.change_peers(table.interface, (peers or {}).get(table.interface, {}))
         self.verdicts: Counter[str] = Counter()
+        for table in made:
+            self.add(table, (peers or {}).get(table.interface, {}))
+
+    def add(self, table: TunnelTable, peers: Mapping[IPv6Address, Endpoint] | None = None) -> None:
+        """Add a tunnel."""
+        index = socket.if_nametoindex(table.interface)
+        for which, plane in (("fast", self.fast), ("reference", self.reference)):
+            tun: Any = RecordingTun(table.interface, index)
+            plane.add(tun, table, lambda control, w=which: self.controls.append((w, control)))
+            plane.change_peers(table.interface, peers or {})
+
+    def forget(self, interface: str) -> None:
+        """Remove a tunnel."""
+        self.fast.forget(interface)
+        self.reference.forget(interface)
 
     def compare_counters(self) -> None:
         """Fail if the planes have counted differently."""

@@ -204,6 +204,23 @@ def inner_packet(random: Random, known: list[IPv6Address]) -> bytes:
     return header + source.packed + destination.packed + bytes(payload)
 
 
+def outer(
+    outer_source: IPv4Address,
+    outer_destination: IPv4Address,
+    source: IPv6Address,
+    destination: IPv6Address,
+) -> bytes:
+    """A packet in protocol 41 with nothing inside."""
+    inner = struct.pack("!IHBB", 6 << 28, 0, 59, 64) + source.packed + destination.packed
+    header = bytearray(
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(inner), 1, 0, 64, PROTOCOL_IPV6, 0)
+        + outer_source.packed
+        + outer_destination.packed
+    )
+    header[10:12] = internet_checksum(header).to_bytes(2, "big")
+    return bytes(header) + inner
+
+
 def outer_packet(random: Random, inner: bytes) -> bytes:
     """An IPv4 packet as the kernel gives it to sockets: its headers are in order."""
     words = 5 if random.random() < 0.97 else 6

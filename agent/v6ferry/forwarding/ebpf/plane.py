@@ -116,6 +116,9 @@ class EbpfPlane(UserspacePlane):
         self._write(self._tunnels[table.interface])
         self._write_candidates()
 
+    def _table_changed(self, tunnel: Tunnel) -> None:
+        self._write(tunnel)
+
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
         """Change the peer table of a tunnel."""
         super().change_peers(interface, changes)
