@@ -111,6 +111,13 @@ enum way {
 	WAY_PEER,
 };
 
+/* Whom an ingress rule accepts besides those that its selectors find. */
+enum accept {
+	ACCEPT_LISTED = 1,		/* outer sources of the SET_LISTED of the rule */
+	ACCEPT_PEERS = 2,		/* the endpoint of the inner source as a peer */
+	ACCEPT_ANYBODY = 4,
+};
+
 enum near {
 	NEAR_REFUSED,
 	NEAR_ACCEPTED,
@@ -184,8 +191,8 @@ struct forwarding_rule {
 struct ingress_rule {
 	__u32 identifier;
 	__u32 selectors;
-	__u32 listed;			/* whether outer sources of the SET_LISTED of the rule will do */
-	__u32 peers;			/* whether the endpoint of the inner source as a peer will do */
+	__u32 others;			/* enum accept */
+	__u32 reserved;
 	struct selector accept[ACCEPTED_SELECTORS];
 };
 
@@ -912,7 +919,9 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 		     endpoint.port == decision->ends.outer_source_port))
 			return ACCEPTED;
 	}
-	if (rule->peers) {
+	if (rule->others & ACCEPT_ANYBODY)
+		return ACCEPTED;
+	if (rule->others & ACCEPT_PEERS) {
 		who.tunnel = index;
 		__builtin_memcpy(who.address, &source, sizeof(who.address));
 		peer = bpf_map_lookup_elem(&peers, &who);
@@ -920,7 +929,8 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 		    peer->port == decision->ends.outer_source_port)
 			return ACCEPTED;
 	}
-	if (rule->listed && is_endpoint(rule->identifier, SET_LISTED, decision->ends.outer_source))
+	if (rule->others & ACCEPT_LISTED &&
+	    is_endpoint(rule->identifier, SET_LISTED, decision->ends.outer_source))
 		return ACCEPTED;
 	return DROP_SOURCE_MISMATCH;
 }

@@ -8,9 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 # IANA IPv4 Special-Purpose Address Registry (RFC 6890), "Globally Reachable: False", and multicast.
 # The deprecated 6to4 relay anycast block (RFC 7526) is listed there as "N/A": an anycast address is
 # nobody's own, so it cannot make an identifier unique, and Linux counts it the same way.
-_NOT_GLOBALLY_UNIQUE = tuple(
-    (int(network.network_address), int(network.netmask))
-    for network in map(
+NOT_GLOBALLY_UNIQUE = tuple(
+    map(
         IPv4Network,
         (
             "0.0.0.0/8",  # this network
@@ -31,6 +30,9 @@ _NOT_GLOBALLY_UNIQUE = tuple(
         ),
     )
 )
+_NETWORKS_AND_MASKS = tuple(
+    (int(network.network_address), int(network.netmask)) for network in NOT_GLOBALLY_UNIQUE
+)
 # Port Control Protocol and TURN anycast: reachable although their block is not.
 _EXCEPTIONS = frozenset({IPv4Address("192.0.0.9"), IPv4Address("192.0.0.10")})
 
@@ -43,7 +45,7 @@ def is_globally_unique(address: IPv4Address) -> bool:
     """
     value = int(address)
     return address in _EXCEPTIONS or not any(
-        value & mask == network for network, mask in _NOT_GLOBALLY_UNIQUE
+        value & mask == network for network, mask in _NETWORKS_AND_MASKS
     )
 
 

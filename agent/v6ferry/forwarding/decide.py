@@ -162,8 +162,10 @@ def _accepts(rule: IngressRule, source: IPv6Address, outer: Endpoint, peers: Pee
             )
         elif isinstance(selector, Listed):
             accepted = outer.address in selector.addresses
-        else:
+        elif isinstance(selector, Peers):
             accepted = peers.get(source) == outer
+        else:
+            accepted = True
         if accepted:
             return True
     return False

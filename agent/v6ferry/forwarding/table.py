@@ -124,6 +124,14 @@ PEERS = Peers()
 
 
 @dataclass(frozen=True, slots=True)
+class Anybody:
+    """Any outer source is accepted, such as any 6to4 relay (RFC 3056 section 5.2)."""
+
+
+ANYBODY = Anybody()
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """Any of some outer sources is accepted (the potential router list, RFC 5214 section 7.3)."""
 
@@ -145,7 +153,7 @@ class IngressRule:
     """Which outer sources may carry inner sources under ``prefix``: any that a selector names."""
 
     prefix: IPv6Network
-    accept: tuple[Embedded | Listed | Peers, ...]
+    accept: tuple[Embedded | Listed | Peers | Anybody, ...]
     name: str
 
 

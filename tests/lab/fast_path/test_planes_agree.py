@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from v6ferry.addresses import isatap_link_local
 from v6ferry.addresses.teredo import TeredoAddress
 from v6ferry.forwarding.table import (
+    ANYBODY,
     ISATAP,
     PEERS,
     SIXTOFOUR,
@@ -154,7 +155,7 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
             if listed_only or random.random() < 0.4:
                 selectors.append(Listed(frozenset(random.sample(IPV4, 3))))
             if not listed_only and random.random() < 0.3:
-                selectors.append(PEERS)
+                selectors.append(random.choice([PEERS, ANYBODY]))
             random.shuffle(selectors)
             ingress.append(IngressRule(prefix, tuple(selectors), f"{prefix} in"))
         made.append(

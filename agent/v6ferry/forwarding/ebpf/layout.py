@@ -83,6 +83,14 @@ class Way(IntEnum):
     PEER = 3
 
 
+class Accept(IntFlag):
+    """Whom an ingress rule accepts besides those that its selectors find."""
+
+    LISTED = 1
+    PEERS = 2
+    ANYBODY = 4
+
+
 class Near(IntEnum):
     """Which addresses a near rule lets pass."""
 
@@ -113,7 +121,7 @@ _ENDPOINT = struct.Struct("=4s2s2x")
 _TUNNEL = struct.Struct("=IBBBB4s2sBx")
 _PREFIX_KEY = struct.Struct("=II16s")
 _FORWARDING_RULE = struct.Struct(f"=II{_ENDPOINT.size}s")
-_INGRESS_RULE = struct.Struct("=IIII")
+_INGRESS_RULE = struct.Struct("=III4x")
 _NEAR_RULE = struct.Struct("=I4x")
 _ENDPOINT_KEY = struct.Struct("=II4s")
 _PEER_KEY = struct.Struct("=I16s")
@@ -227,12 +235,10 @@ def forwarding_rule(
     return packed + (_NO_SELECTOR if embedded is None else selector(embedded))
 
 
-def ingress_rule(
-    identifier: int, accept: tuple[Embedded, ...], *, listed: bool, peers: bool
-) -> bytes:
+def ingress_rule(identifier: int, embedded: tuple[Embedded, ...], others: Accept) -> bytes:
     """Struct ingress_rule."""
-    packed = _INGRESS_RULE.pack(identifier, len(accept), listed, peers)
-    return packed + _selectors(accept, ACCEPTED_SELECTORS)
+    packed = _INGRESS_RULE.pack(identifier, len(embedded), others)
+    return packed + _selectors(embedded, ACCEPTED_SELECTORS)
 
 
 def near_rule(accept: Near, embedded: Embedded | None = None) -> bytes:

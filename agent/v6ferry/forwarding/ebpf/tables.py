@@ -9,8 +9,9 @@ from ipaddress import IPv4Address
 
 from v6ferry.forwarding.candidates import Ends
 from v6ferry.forwarding.ebpf import layout
-from v6ferry.forwarding.ebpf.layout import MemberSet, Near, TunnelFlag, Way
+from v6ferry.forwarding.ebpf.layout import Accept, MemberSet, Near, TunnelFlag, Way
 from v6ferry.forwarding.table import (
+    Anybody,
     Embedded,
     Fixed,
     ForwardingRule,
@@ -23,6 +24,8 @@ from v6ferry.forwarding.table import (
 from v6ferry.system.errors import SystemFault
 
 MapEntries = dict[bytes, bytes]
+
+_OTHERS = {Listed: Accept.LISTED, Peers: Accept.PEERS, Anybody: Accept.ANYBODY}
 
 
 class Identifiers:
@@ -187,12 +190,10 @@ def _ingress(rule: IngressRule, identifier: int) -> bytes:
             f"ingress rule {rule.name}: the eBPF plane has {layout.ACCEPTED_SELECTORS} selectors a"
             f" rule, this one has {len(embedded)}"
         )
-    return layout.ingress_rule(
-        identifier,
-        embedded,
-        listed=any(isinstance(one, Listed) for one in rule.accept),
-        peers=any(isinstance(one, Peers) for one in rule.accept),
-    )
+    others = Accept(0)
+    for one in rule.accept:
+        others |= _OTHERS.get(type(one), Accept(0))
+    return layout.ingress_rule(identifier, embedded, others)
 
 
 def _members(

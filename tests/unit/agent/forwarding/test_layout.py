@@ -55,6 +55,7 @@ def test_drop_reasons_are_in_the_order_of_the_programs():
         ("hand_up_reason", layout.HandUp, "UP", ["UP_REASONS", "UP_SLOTS"]),
         ("set", layout.MemberSet, "SET", []),
         ("way", layout.Way, "WAY", []),
+        ("accept", layout.Accept, "ACCEPT", []),
         ("near", layout.Near, "NEAR", []),
         ("tunnel_flag", layout.TunnelFlag, "TUNNEL", []),
         ("selector_flag", layout.SelectorFlag, "SELECTOR", []),
