@@ -54,6 +54,7 @@
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define LARGEST_TABLE (1 << 20)
+#define PORT_WORDS 1024			/* of 64 ports each */
 #define MOST_TUNNELS 4096
 #define MOST_UPLINKS 4096
 
@@ -365,6 +366,14 @@ struct {
 	__type(value, struct counters);
 } tunnel_counters SEC(".maps");
 
+/* UDP ports of ours, a bit each. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ports SEC(".maps");
+
 /* Packets, by rule. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -528,6 +537,14 @@ static __always_inline int is_near(__u32 index, const struct near_rule *rule, st
 	if (ours)
 		return endpoint.address == ours;
 	return is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint.address);
+}
+
+static __always_inline int is_our_port(__be16 port)
+{
+	__u32 number = bpf_ntohs(port), word = number >> 6;
+	__u64 *bits = bpf_map_lookup_elem(&ports, &word);
+
+	return bits && *bits >> (number & 63) & 1;
 }
 
 static __always_inline __u32 current_generation(void)
@@ -1035,9 +1052,8 @@ int decapsulate(struct __sk_buff *skb)
 		/* What is not certainly ours goes on to whoever's it is. */
 		if (outer.ihl != sizeof(outer) / 4 ||
 		    outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET) ||
-		    bpf_skb_load_bytes(skb, offset + sizeof(outer), &udp, sizeof(udp)) || !udp.dest ||
-		    (!find_candidates(outer.daddr, 0, udp.dest) &&
-		     !find_candidates(outer.daddr, outer.saddr, udp.dest)))
+		    bpf_skb_load_bytes(skb, offset + sizeof(outer), &udp, sizeof(udp)) ||
+		    !is_our_port(udp.dest))
 			return TC_ACT_UNSPEC;
 		overhead += sizeof(udp);
 	} else if (outer.protocol != IPPROTO_IPV6) {

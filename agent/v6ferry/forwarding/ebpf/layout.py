@@ -8,6 +8,7 @@ enumerations with the source by a test.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -116,6 +117,7 @@ class TunnelFlag(IntFlag):
 
 
 _INDEX = struct.Struct("=I")
+_PORT_WORD = struct.Struct("=Q")
 _SELECTOR = struct.Struct("=QQQQIIBBB5x")
 _ENDPOINT = struct.Struct("=4s2s2x")
 _TUNNEL = struct.Struct("=IBBBB4s2sBx")
@@ -137,6 +139,8 @@ FIRST_HAND_UP = FIRST_DROP + _SLOTS
 _WORD = (1 << 64) - 1
 _NO_SELECTOR = bytes(_SELECTOR.size)
 PRESENT = _INDEX.pack(1)
+NO_PORTS = bytes(_PORT_WORD.size)
+"""Value of ``ports`` where none of 64 is ours."""
 
 MAPS = {
     "generation": (_INDEX.size, _INDEX.size),
@@ -153,6 +157,7 @@ MAPS = {
     "peers": (_PEER_KEY.size, _ENDPOINT.size),
     "members": (_MEMBER_KEY.size, _INDEX.size),
     "candidates": (_CANDIDATES_KEY.size, _CANDIDATES.size),
+    "ports": (_INDEX.size, _PORT_WORD.size),
     "tunnel_counters": (_INDEX.size, COUNTERS.size),
     "rule_counters": (_INDEX.size, RULE_COUNTER.size),
 }
@@ -264,6 +269,14 @@ def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:
 def candidates_key(destination: bytes, source: bytes, port: int) -> bytes:
     """Struct candidates_key."""
     return _CANDIDATES_KEY.pack(destination, source, _port(port))
+
+
+def port_words(ports: Iterable[int]) -> dict[bytes, bytes]:
+    """Entries of the array ``ports`` that are not zero."""
+    words: dict[int, int] = {}
+    for port in ports:
+        words[port >> 6] = words.get(port >> 6, 0) | 1 << (port & 63)
+    return {index_key(index): _PORT_WORD.pack(word) for index, word in words.items()}
 
 
 def candidates(tunnels: list[int]) -> bytes:

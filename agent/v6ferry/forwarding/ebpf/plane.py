@@ -93,6 +93,7 @@ class EbpfPlane(UserspacePlane):
         self._identifiers = Identifiers()
         self._entries: dict[str, TunnelEntries] = {}
         self._candidate_entries: MapEntries = {}
+        self._port_words: MapEntries = {}
         self._on_tunnels: dict[str, int] = {}
         self._uplinks: set[int] = set()
         first = programs.maps["generation"].value(layout.index_key(0)) or bytes(4)
@@ -311,7 +312,18 @@ class EbpfPlane(UserspacePlane):
         one = self._programs.maps["candidates"]
         one.update(entries.items() - before.items())
         one.delete(before.keys() - entries.keys())
+        self._write_ports()
         self._decide_anew()
+
+    def _write_ports(self) -> None:
+        words = layout.port_words(
+            port for _there, _here, port in self._acceptance.candidates if port
+        )
+        gone = self._port_words.keys() - words.keys()
+        self._programs.maps["ports"].update(
+            [*words.items(), *((key, layout.NO_PORTS) for key in gone)]
+        )
+        self._port_words = words
 
     def _decide_anew(self) -> None:
         """Make the programs forget what they remember of the tables."""
