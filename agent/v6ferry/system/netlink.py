@@ -80,6 +80,8 @@ _TUNNEL_SYSCTLS = {
     "router_solicitations": "0",
     # A host whose default is "off" still wants IPv6 here: somebody configured a tunnel.
     "disable_ipv6": "0",
+    # Without an agent there is no carrier, and the fast path forwards all the same.
+    "ignore_routes_with_linkdown": "0",
 }
 
 

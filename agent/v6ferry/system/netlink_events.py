@@ -21,8 +21,8 @@ CHANGE_KINDS = frozenset({"link", "ipv4-address", "ipv4-route", "ipv6-address", 
 # linux/rtnetlink.h
 _NETLINK_ROUTE = 0
 _GROUPS = (
-    0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 23
-)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF
+    0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 23 | 1 << 24
+)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF, IPV6_NETCONF
 _LINK = (16, 17)  # RTM_NEWLINK, RTM_DELLINK
 _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
