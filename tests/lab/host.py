@@ -201,12 +201,15 @@ class LabHost:
 
     # The agent
 
-    def start_agent(self, *arguments: str, timeout: float = 10.0) -> Service:
+    def start_agent(
+        self, *arguments: str, timeout: float = 10.0, package: Path | None = None
+    ) -> Service:
         """Start v6ferry's daemon and wait until its control socket accepts.
 
         Args:
             arguments: to ``v6ferry run``, beyond the directories, which are the usual ones.
             timeout: seconds to wait.
+            package: the directory that has another v6ferry than this checkout's.
 
         Raises:
             LabError: it runs already, ended, or did not listen in time.
@@ -218,7 +221,7 @@ class LabHost:
             [*AGENT_COMMAND, "run", *arguments],
             ready=lambda _: _accepts(self.path(CONTROL_SOCKET)),
             timeout=timeout,
-            env={"PYTHONUNBUFFERED": "1"},
+            env={"PYTHONUNBUFFERED": "1", **({"PYTHONPATH": str(package)} if package else {})},
         )
         return self.agent
 

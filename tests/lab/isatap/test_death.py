@@ -7,11 +7,15 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from v6ferry import __version__
 
 from tests.lab import ISATAP, Lab, LabHost
+from tests.lab.another_agent import VERSION, make_another_agent
 from tests.lab.isatap.intranet import A, C, eventually, pings, set_up, status
 from tests.lab.traffic import iperf_server
 
@@ -19,6 +23,10 @@ pytestmark = pytest.mark.lab
 
 A_SECOND = 1000
 """Packets."""
+SECONDS = 12
+"""That a connection lasts: longer than agents take to be replaced four times."""
+PLACES = (("isatap0", "egress"), ("eth0", "ingress"))
+"""Where the programs are."""
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +35,12 @@ def lab() -> Iterator[Lab]:
         set_up(lab, plane="ebpf", tunnel_mtu="dynamic")
         eventually(lambda: pings(lab["a"], C))
         yield lab
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent of another version, with another BPF object."""
+    return make_another_agent(tmp_path_factory.mktemp("another"))
 
 
 def stream(host: LabHost, target: str, seconds: int) -> subprocess.Popen[str]:
@@ -42,11 +56,29 @@ def lost(ping: subprocess.Popen[str]) -> int:
     return int(found[1]) - int(found[2])
 
 
-def restart(host: LabHost, end: str) -> None:
+def replace(host: LabHost, end: str, package: Path | None = None) -> None:
+    """End the agent in some way, and start the one of a package instead of it, or ours again."""
     getattr(host, end)()
     time.sleep(1)
-    host.start_agent("--plane", "ebpf")
+    host.start_agent("--plane", "ebpf", package=package)
     time.sleep(0.5)
+
+
+def version(host: LabHost) -> str:
+    shown: str = json.loads(host.v6ferry("show", "--json").stdout)["agent"]["version"]
+    return shown
+
+
+def filters(host: LabHost, interface: str, direction: str) -> str:
+    shown: str = host.run(["tc", "filter", "show", "dev", interface, direction]).stdout
+    return shown
+
+
+def programs(host: LabHost) -> set[str]:
+    """Hashes of the instructions of the programs that see packets of the tunnel."""
+    found = [re.search(r"tag (\w+)", filters(host, *place)) for place in PLACES]
+    assert all(found)
+    return {one[1] for one in found if one is not None}
 
 
 @pytest.mark.parametrize("end", ["kill_agent", "stop_agent"])
@@ -54,37 +86,92 @@ def restart(host: LabHost, end: str) -> None:
 def test_no_packet_is_lost_while_the_agent_is_away(lab: Lab, name: str, end: str) -> None:
     ping = stream(lab["a"], C, 5)
     time.sleep(0.5)
-    restart(lab[name], end)
+    replace(lab[name], end)
     assert lost(ping) == 0
 
 
-def retransmits(lab: Lab, restarted: tuple[str, ...]) -> int:
-    """What a connection from C to A sends again once it has started, agents restarted meanwhile."""
+@pytest.mark.parametrize(("name", "end"), [("a", "kill_agent"), ("router", "stop_agent")])
+def test_no_packet_is_lost_by_an_upgrade_and_a_downgrade(
+    lab: Lab, another: Path, name: str, end: str
+) -> None:
+    host = lab[name]
+    ping = stream(lab["a"], C, 8)
+    time.sleep(0.5)
+    ours = programs(host)
+    replace(host, end, another)
+    assert version(host) == VERSION
+    assert not programs(host) & ours
+    replace(host, end)
+    assert version(host) == __version__
+    assert programs(host) == ours
+    assert lost(ping) == 0
+
+
+@pytest.fixture
+def routes_without_carrier_ignored(lab: Lab) -> Iterator[None]:
+    """Where no service manager keeps its descriptor, a tunnel interface has none without agent."""
+
+    def ignore(value: int) -> None:
+        for host in (lab["a"], lab["router"]):
+            for family in ("ipv4", "ipv6"):
+                key = f"net.{family}.conf.all.ignore_routes_with_linkdown"
+                host.run(["sysctl", "-qw", f"{key}={value}"])
+
+    ignore(1)
+    yield
+    ignore(0)
+
+
+@pytest.mark.parametrize("name", ["a", "router"])
+@pytest.mark.usefixtures("routes_without_carrier_ignored")
+def test_no_packet_is_lost_where_routes_without_carrier_are_ignored(lab: Lab, name: str) -> None:
+    host = lab[name]
+    key = "/proc/sys/net/ipv6/conf/isatap0/ignore_routes_with_linkdown"
+    eventually(lambda: host.run(["cat", key]).stdout.strip() == "0")
+    ping = stream(lab["a"], C, 5)
+    time.sleep(0.5)
+    host.kill_agent()
+    eventually(lambda: "NO-CARRIER" in host.run(["ip", "link", "show", "isatap0"]).stdout)
+    time.sleep(1)
+    host.start_agent("--plane", "ebpf")
+    assert lost(ping) == 0
+
+
+def retransmits(lab: Lab, *events: Callable[[], None]) -> int:
+    """What a connection from C to A sends again once it has started, while events take place."""
     client = lab["c"].popen(
-        ["iperf3", "--json", "--time", "6", "--bitrate", "200M", "--client", A],
+        ["iperf3", "--json", "--time", str(SECONDS), "--bitrate", "200M", "--client", A],
         stdout=subprocess.PIPE,
         text=True,
     )
     time.sleep(1.2)
-    for name in restarted:
-        restart(lab[name], "kill_agent")
+    for event in events:
+        event()
+    assert client.poll() is None
     report = json.loads(client.communicate(timeout=60)[0])
     assert report["end"]["sum_received"]["bytes"] > 1e8
     # The first second has the burst of slow start, which overruns queues of the namespaces.
     return sum(int(one["sum"]["retransmits"]) for one in report["intervals"][1:])
 
 
-def test_connection_retransmits_nothing_while_both_agents_are_replaced(lab: Lab) -> None:
+def test_connection_retransmits_nothing_while_both_agents_are_replaced(
+    lab: Lab, another: Path
+) -> None:
+    hosts = lab["a"], lab["router"]
+    restarts = [partial(replace, host, "kill_agent") for host in hosts]
+    upgrades = [partial(replace, host, "stop_agent", another) for host in hosts]
+    downgrades = [partial(replace, host, "stop_agent") for host in hosts]
     with iperf_server(lab["a"]):
-        noise = retransmits(lab, ())
-        assert retransmits(lab, ("a", "router")) <= noise + 2
+        noise = retransmits(lab)
+        assert retransmits(lab, *restarts) <= noise + 2
+        assert retransmits(lab, *upgrades, *downgrades) <= noise + 2
 
 
 def test_programs_are_those_of_the_agent_that_runs(lab: Lab) -> None:
     """One filter in each place, and the counters of the new agent count."""
     router = lab["router"]
-    for interface, direction in (("isatap0", "egress"), ("eth0", "ingress")):
-        shown = router.run(["tc", "filter", "show", "dev", interface, direction]).stdout
+    for interface, direction in PLACES:
+        shown = filters(router, interface, direction)
         assert shown.count("v6ferry") == 1, shown
     before = status(router)["counters"]["packets_in"]
     assert pings(lab["a"], C)
