@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
+from v6ferry.daemon.departure import alias_of, leave, stored_tun
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
@@ -140,14 +141,14 @@ class Runner:
     async def _attach(self) -> bool:
         """Open the TUN device; returns whether it was there and ours already."""
         alias = await self._host.netlink.interface_alias(self.interface)
-        ours = f"v6ferry {self.resource.label}"
+        ours = alias_of(self.resource.label)
         if alias is not None and alias != ours:
             owner = f" by {alias}" if alias else ""
             raise SystemFault(
                 f"{self.resource.label}: interface: {self.interface} exists already and is used"
                 f"{owner}; choose another name, or remove it (ip link delete {self.interface})"
             )
-        manager, stored_name = self._host.service_manager, f"tun.{self.interface}"
+        manager, stored_name = self._host.service_manager, stored_tun(self.interface)
         stored = manager.take(stored_name)
         if stored is not None:
             self._tun = adopt_tun(self.interface, stored)
@@ -181,7 +182,7 @@ class Runner:
         tun = self._tun
         self._host.plane.forget(self.interface)
         self._detach()
-        self._host.service_manager.forget(f"tun.{self.interface}")
+        self._host.service_manager.forget(stored_tun(self.interface))
         if tun is None:
             remove_tun(self.interface)
         elif tun.is_present():
@@ -203,20 +204,7 @@ class Runner:
         await self._end_tasks()
         host, label = self._host, self.resource.label
         host.names.forget(label)
-        problems: list[str] = []
-        try:
-            await host.resolver.remove(self.interface)
-        except SystemFault as fault:
-            problems.append(str(fault))
-        try:
-            await self._remove_device()
-        except SystemFault as fault:
-            problems.append(str(fault))
-        try:
-            problems += [line for line in host.ledger.release(label) if line.startswith("left ")]
-        except SystemFault as fault:
-            problems.append(str(fault))
-        host.snapshots.remove(label)
+        problems = await leave(host, label, self.interface, self._remove_device)
         for problem in problems:
             self._log.warning("while removing: %s", problem)
         return problems

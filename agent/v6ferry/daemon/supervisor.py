@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from v6ferry.daemon.departure import take_down_leftovers
 from v6ferry.daemon.host import Host
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource, check, check_identity, label
@@ -121,13 +122,16 @@ class Supervisor:
     # Life
 
     async def start(self) -> None:
-        """Run what is stored.
+        """Run what is stored, and nothing that earlier agents have left of anything else.
 
         Raises:
             SystemFault: the state directory or the kernel cannot be read.
         """
         loaded = self._store.load()
         self._note_problems(loaded.problems)
+        stored: dict[str, str | None] = dict.fromkeys(loaded.problems)
+        stored |= {label: resource.interface for label, resource in loaded.resources.items()}
+        await take_down_leftovers(self._host, stored)
         self._facts = await self._look_at_host(r.interface for r in loaded.resources.values())
         for resource in loaded.resources.values():
             try:
