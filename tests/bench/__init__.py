@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The benchmarks: how fast v6ferry is, as ratios to a peer on the same machine at the same time.
+"""The benchmarks: how fast v6ferry is, beside a peer on the same machine at the same time.
 
 ``python -m tests.bench`` runs them. ``comparison`` has what is compared and how, ``report`` prints
 and writes it, ``bench`` is the command line. Each technology has a file of its own (``isatap``)

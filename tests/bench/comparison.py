@@ -9,14 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from statistics import median
 
 Measurement = Callable[[], float]
-"""Measures once; more is better."""
+"""Measures once."""
+
+
+NOISY = 1.5
+"""Ratios of rounds that differ by more than this factor are worth a remark."""
 
 
 class BenchError(Exception):
     """Something could not be measured; the message says what."""
+
+
+class By(Enum):
+    """What two measurements are compared by."""
+
+    RATIO = "ratio"
+    """Of ours to the peer's, where more is better: packets a second."""
+    DIFFERENCE = "difference"
+    """Ours less the peer's, where less is better: microseconds that are added."""
+
+    def figure(self, ours: float, peer: float) -> float:
+        """Compare two measurements."""
+        return ours / peer if self is By.RATIO else ours - peer
+
+    def reaches(self, figure: float, goal: float) -> bool:
+        """Whether a figure is good enough: a ratio from the goal on, a difference below it."""
+        return figure >= goal if self is By.RATIO else figure < goal
 
 
 @dataclass(frozen=True)
@@ -26,9 +48,10 @@ class Comparison:
     Attributes:
         name: of the comparison: what is measured, and against what.
         unit: of both measurements.
-        goal: the least ratio of ours to the peer's that is good enough.
+        goal: what is good enough: the least ratio, or what the difference has to stay below.
         ours: measures v6ferry.
         peer: measures what it is compared with.
+        by: what the two are compared by.
     """
 
     name: str
@@ -36,6 +59,7 @@ class Comparison:
     goal: float
     ours: Measurement
     peer: Measurement
+    by: By = By.RATIO
 
 
 @dataclass(frozen=True)
@@ -44,11 +68,6 @@ class Round:
 
     ours: float
     peer: float
-
-    @property
-    def ratio(self) -> float:
-        """Ours by the peer's."""
-        return self.ours / self.peer
 
 
 @dataclass(frozen=True)
@@ -69,20 +88,34 @@ class Result:
         return median(one.peer for one in self.rounds)
 
     @property
-    def ratio(self) -> float:
-        """Our median by the peer's."""
-        return self.ours / self.peer
+    def figures(self) -> list[float]:
+        """Ratio or difference, round by round."""
+        by = self.comparison.by
+        return [by.figure(one.ours, one.peer) for one in self.rounds]
+
+    @property
+    def figure(self) -> float:
+        """Our median by the peer's, or the median of the differences."""
+        by = self.comparison.by
+        return by.figure(self.ours, self.peer) if by is By.RATIO else median(self.figures)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the greatest ratio of a round: how far to trust ``ratio``."""
-        ratios = [one.ratio for one in self.rounds]
-        return min(ratios), max(ratios)
+        """The least and the greatest figure of a round: how far to trust ``figure``."""
+        return min(self.figures), max(self.figures)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the rounds differ so much that the figure says little."""
+        low, high = self.spread
+        if self.comparison.by is By.RATIO:
+            return high > low * NOISY
+        return high - low > self.comparison.goal
 
     @property
     def reaches_goal(self) -> bool:
-        """Whether the ratio is good enough."""
-        return self.ratio >= self.comparison.goal
+        """Whether the figure is good enough."""
+        return self.comparison.by.reaches(self.figure, self.comparison.goal)
 
 
 def compare(comparison: Comparison, rounds: int) -> Iterator[Round]:

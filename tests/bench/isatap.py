@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_interface
+from pathlib import Path
 
 from v6ferry.addresses import isatap_link_local
 
-from tests.bench.comparison import BenchError, Comparison
+from tests.bench.comparison import BenchError, By, Comparison
 from tests.lab import Host, Interface, Lab, LabHost, Network, Topology
 from tests.lab.processes import wait_until
 from tests.lab.traffic import iperf_server, tcp_bits_per_second, udp_packets_per_second
@@ -20,9 +22,9 @@ USERSPACE_GOAL = 0.05
 
 _SECONDS = 2  # of each measurement
 _SMALL_PAYLOAD = 64  # octets of UDP payload
-_ECHOES = 20000
-_ECHO_NAME = "echo requests, one at a time"
-"""The bar is 5 µs a round trip; where plain IPv4 takes 5 µs, that is half as many requests."""
+_ECHO = Path(__file__).with_name("echo.py")
+_ADDED = 5.0
+"""Microseconds that an echo may take longer than one over IPv4, there and back."""
 _RESOURCES = "/etc/v6ferry/bench.json"
 
 
@@ -62,7 +64,7 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
                 "TCP, 4 streams, no offload on the link", "Mbit/s", 0.85, _megabits_of_four
             ),
             fast.comparison(small, "packets/s", 0.9, _packets),
-            fast.comparison(_ECHO_NAME, "requests/s", 0.5, _echoes),
+            fast.comparison("echo, there and back", "µs", _ADDED, _echo, By.DIFFERENCE),
             usual.comparison("TCP", "Mbit/s", USERSPACE_GOAL, _megabits),
             dynamic.comparison("TCP, tunnel MTU 1480", "Mbit/s", USERSPACE_GOAL, _megabits),
             packets.comparison("TCP, no offload on the link", "Mbit/s", USERSPACE_GOAL, _megabits),
@@ -80,7 +82,12 @@ class _Path:
         self.ipv6 = f"{isatap_link_local(destination.ipv4)}%isatap0"
 
     def comparison(
-        self, what: str, unit: str, goal: float, measure: Callable[[LabHost, str], float]
+        self,
+        what: str,
+        unit: str,
+        goal: float,
+        measure: Callable[[LabHost, str], float],
+        by: By = By.RATIO,
     ) -> Comparison:
         """Return the comparison of both ways by one kind of measurement."""
         return Comparison(
@@ -89,6 +96,7 @@ class _Path:
             goal,
             ours=lambda: measure(self.source, self.ipv6),
             peer=lambda: measure(self.source, self.ipv4),
+            by=by,
         )
 
 
@@ -100,12 +108,9 @@ def _megabits_of_four(host: LabHost, target: str) -> float:
     return tcp_bits_per_second(host, target, _SECONDS, streams=4) / 1e6
 
 
-def _echoes(host: LabHost, target: str) -> float:
-    """Echo requests a second, each sent when the one before is answered."""
-    command = ["ping", "-q", "-n", "-f", "-c", str(_ECHOES), target]
-    report = host.run(["taskset", "1", *command]).stdout
-    median = float(report.split("rtt min/avg/max/mdev = ")[1].split("/")[1])  # milliseconds
-    return 1000 / median
+def _echo(host: LabHost, target: str) -> float:
+    """Microseconds from an echo request to its reply."""
+    return float(host.run([sys.executable, _ECHO, target]).stdout)
 
 
 def _packets(host: LabHost, target: str) -> float:
