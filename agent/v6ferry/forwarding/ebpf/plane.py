@@ -48,6 +48,11 @@ _ORDER = (
     "tunnels",
 )
 
+_UNKNOWN_HEADER = (
+    "the programs do not know the link-layer header of this kind of interface"
+    " (ARPHRD type {uplink.kind} of linux/if_arp.h)"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -228,6 +233,9 @@ class EbpfPlane(UserspacePlane):
         """
         known = self._programs.maps["uplinks"]
         for index, uplink in uplinks.items():
+            if uplink.link_layer_length is None:
+                self._note_fault(uplink.name, _UNKNOWN_HEADER.format(uplink=uplink))
+                continue
             known.update([(layout.index_key(index), layout.index_key(uplink.link_layer_length))])
             try:
                 await self._attach(index, Direction.INGRESS, "decapsulate")
@@ -241,6 +249,11 @@ class EbpfPlane(UserspacePlane):
                 await self._traffic_control.detach(index, Direction.INGRESS)
                 self._note_fault(name, None)
                 self.before_ours.pop(name, None)
+        # One that was removed or renamed goes without nothing any more.
+        names = {name for _index, name in socket.if_nameindex()}
+        for told in (self.faults, self.before_ours):
+            for name in told.keys() - names:
+                del told[name]
         known.delete(map(layout.index_key, self._uplinks - uplinks.keys()))
         self._uplinks = set(uplinks)
         self._attached = {
