@@ -29,9 +29,12 @@ def receive(host: LabHost, port: int) -> Checksum:
     return lambda seconds: _checksum(host, process, seconds)
 
 
-def send(host: LabHost, address: str, port: int, megabytes: int) -> Checksum:
-    """Send that many times 10^6 random octets over one TCP connection."""
-    process = _start(host, "send", address, str(port), str(megabytes * MEGABYTE))
+def send(
+    host: LabHost, address: str, port: int, megabytes: int, source: str | None = None
+) -> Checksum:
+    """Send that many times 10^6 random octets over one TCP connection, from an address if given."""
+    from_there = [] if source is None else ["--source", source]
+    process = _start(host, "send", address, str(port), str(megabytes * MEGABYTE), *from_there)
     return lambda seconds: _checksum(host, process, seconds)
 
 

@@ -3,7 +3,7 @@
 
 Run as a program it is one end, in whatever namespace it was started, and prints one line of JSON::
 
-    transfer.py send ADDRESS PORT BYTES
+    transfer.py send ADDRESS PORT BYTES [--source ADDRESS]
     transfer.py receive PORT
 """
 
@@ -19,11 +19,13 @@ import time
 BLOCK = 1 << 18
 
 
-def send(address: str, port: int, length: int) -> dict[str, object]:
+def send(address: str, port: int, length: int, source: str | None = None) -> dict[str, object]:
     """Send random bytes, and return their number, their SHA-256 and the seconds it took."""
     digest = hashlib.sha256()
     began = time.monotonic()
-    with socket.create_connection((address, port), timeout=60) as connection:
+    # The scope of a link-local address is no part of its text for bind().
+    ours = None if source is None else socket.getaddrinfo(source, 0)[0][4]
+    with socket.create_connection((address, port), timeout=60, source_address=ours) as connection:
         left = length
         while left:
             block = os.urandom(min(BLOCK, left))
@@ -65,11 +67,12 @@ def main() -> None:
     sender.add_argument("address")
     sender.add_argument("port", type=int)
     sender.add_argument("length", type=int)
+    sender.add_argument("--source")
     receiver = ends.add_parser("receive")
     receiver.add_argument("port", type=int)
     options = parser.parse_args()
     if options.end == "send":
-        print(json.dumps(send(options.address, options.port, options.length)))
+        print(json.dumps(send(options.address, options.port, options.length, options.source)))
     else:
         print(json.dumps(receive(options.port)))
 

@@ -168,7 +168,7 @@ class Supervisor:
 
     async def _settle_uplinks(self) -> None:
         """Let the plane know the ways to the underlay, as long as there are tunnels."""
-        uplinks = find_uplinks(self._facts.underlay_mtu) if self._runners else {}
+        uplinks = find_uplinks(self._facts.uplinks) if self._runners else {}
         await self._host.plane.settle_uplinks(uplinks)
 
     async def _watch(self) -> None:

@@ -44,18 +44,16 @@ from v6ferry.system.state import (
     HostFacts,
     InterfaceState,
     Route,
-    UnderlayAddress,
 )
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl, write_sysctl
 from v6ferry.system.traffic_control import TrafficControl
+from v6ferry.system.underlay import underlay_facts
 
 # linux/if.h, if_addr.h, netlink.h, rtnetlink.h
 _IFF_UP = 0x1
-_IFF_LOOPBACK = 0x8
 _IFA_F_NODAD = 0x02
 _IFA_F_NOPREFIXROUTE = 0x200
 _NLM_F_DUMP_INTR = 0x10
-_RT_SCOPE_UNIVERSE = 0
 _RT_TABLE_MAIN = 254
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
@@ -143,34 +141,9 @@ class Netlink:
         Args:
             exclude: Names of interfaces that no tunnel may use, such as our own tunnels.
         """
-        links: dict[int, tuple[bool, str, int]] = {}
-        for link in await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
-            if link["flags"] & _IFF_UP:
-                is_loopback = bool(link["flags"] & _IFF_LOOPBACK)
-                links[link["index"]] = (is_loopback, link.get("ifname"), link.get("mtu"))
-        every: set[IPv4Address] = set()
-        found: list[tuple[bool, int, UnderlayAddress]] = []
-        for message in await self._dump("addr", family=socket.AF_INET):
-            if message["index"] not in links:
-                continue
-            # On a point-to-point link, IFA_ADDRESS is the other end.
-            address = IPv4Address(message.get("local") or message.get("address"))
-            every.add(address)
-            is_loopback, name = links[message["index"]][:2]
-            usable = message["scope"] == _RT_SCOPE_UNIVERSE and not address.is_loopback
-            if usable and name not in exclude:
-                underlay = UnderlayAddress(address, name, is_loopback)
-                found.append((is_loopback, message["index"], underlay))
-        found.sort(key=lambda entry: entry[:2])
-        return HostFacts(
-            underlay=tuple(entry[2] for entry in found),
-            underlay_mtu={
-                name: mtu
-                for is_loopback, name, mtu in (links[entry[1]] for entry in found)
-                if not is_loopback
-            },
-            host_endpoints=frozenset(every),
-        )
+        links = await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS)
+        addresses = await self._dump("addr", family=socket.AF_INET)
+        return underlay_facts(links, addresses, exclude)
 
     async def host_ipv6_addresses(self) -> frozenset[IPv6Address]:
         """Return every IPv6 address of the host, whatever its interface and scope."""

@@ -36,6 +36,8 @@ class HostFacts:
     of loopback interfaces last."""
     underlay_mtu: Mapping[str, int] = field(default_factory=dict)
     """MTU in bytes of each interface named in ``underlay`` that is no loopback interface."""
+    uplinks: tuple[str, ...] = ()
+    """Interfaces by which packets of the underlay may come in; not all have an address."""
     sources: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
     """For each endpoint that the engine asked about: the source address the kernel would choose."""
     host_endpoints: frozenset[IPv4Address] = frozenset()

@@ -244,3 +244,15 @@ def test_watch_survives_events_that_the_kernel_had_to_drop(tmp_path):
     seen = watched(f"-6 -batch {batch}", "link add eth0 type veth peer name eth0-peer")
     assert seen[1] == CHANGE_KINDS
     assert "link" in seen[2]
+
+
+@isolated
+def test_uplinks_are_interfaces_with_addresses_and_unnumbered_ones_where_those_may_be_used():
+    make_links()
+    ip("link add br0 type bridge")
+    ip("link set eth0-peer master br0")
+    ip("addr add 169.254.1.1/16 dev eth1-peer scope link")
+    assert set(ask("underlay").uplinks) == {"eth0", "eth1", "eth1-peer"}
+    ip("addr flush dev eth0")
+    ip("addr add 198.51.100.1/32 dev lo")
+    assert set(ask("underlay", ["eth1"]).uplinks) == {"eth0", "eth1-peer"}
