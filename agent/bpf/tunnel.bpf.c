@@ -843,9 +843,14 @@ int encapsulate(struct __sk_buff *skb)
 		return hand_up(index, UP_NO_SOURCE);
 	outer.check = header_sum(&outer);
 
+	/*
+	 * The kernel encapsulates a packet once. One that came out of a tunnel still counts as
+	 * encapsulated if it was merged on arrival, or sent by this same kernel.
+	 */
+	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how))
+		return hand_up(index, UP_OFFLOAD);
 	/* From here on the packet is no longer what it was, and cannot be handed up. */
-	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how) ||
-	    bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
+	if (bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
 				BPF_F_INVALIDATE_HASH) ||
 	    (tunnel->port && bpf_skb_store_bytes(skb, tunnel->link_layer_length + sizeof(outer), &udp,
 						 sizeof(udp), 0)) ||
