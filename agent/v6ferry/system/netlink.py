@@ -44,6 +44,7 @@ from v6ferry.system.state import (
     HostFacts,
     InterfaceState,
     Route,
+    UnderlayRoute,
 )
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl, write_sysctl
 from v6ferry.system.traffic_control import TrafficControl
@@ -81,15 +82,6 @@ _TUNNEL_SYSCTLS = {
     # Without an agent there is no carrier, and the fast path forwards all the same.
     "ignore_routes_with_linkdown": "0",
 }
-
-
-class UnderlayRoute(NamedTuple):
-    """How the kernel would send to an IPv4 destination."""
-
-    interface: str
-    source: IPv4Address
-    mtu: int
-    """Bytes: the path MTU that the kernel has learned, or else the interface's."""
 
 
 class Ipv6Route(NamedTuple):
@@ -170,22 +162,32 @@ class Netlink:
         route = await self.route_to(destination)
         return None if route is None else route.source
 
-    async def route_to(self, destination: IPv4Address) -> UnderlayRoute | None:
-        """Return how the kernel would send to an IPv4 address.
+    async def route_to(
+        self, destination: IPv4Address, source: IPv4Address | None = None, tos: int = 0
+    ) -> UnderlayRoute | None:
+        """Return how the kernel would send a packet of this host to an IPv4 address.
+
+        Args:
+            destination: The address.
+            source: That of the packet, which rules may look at; None takes the kernel's choice.
+            tos: The packet's TOS octet, which they may look at, too.
 
         Returns:
             None if it would not, or only as a broadcast or multicast: the broadcast address of
             an attached subnet is no tunnel endpoint, and only the routing table knows it.
         """
+        request: dict[str, Any] = {"family": socket.AF_INET, "dst": str(destination), "tos": tos}
+        if source is not None:
+            request |= {"src": str(source), "src_len": source.max_prefixlen}
         try:
-            answer = await self._rtnetlink.route("get", family=socket.AF_INET, dst=str(destination))
+            answer = await self._rtnetlink.route("get", **request)
         except (NetlinkError, OSError) as error:
             if error_number(error) in _NO_ROUTE:
                 return None
             raise fault_of(f"look up the route to {destination}", error) from error
         message = answer[0]
-        source, index = message.get("RTA_PREFSRC"), message.get("RTA_OIF")
-        if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL) or source is None:
+        chosen, index = source or message.get("RTA_PREFSRC"), message.get("RTA_OIF")
+        if message["type"] not in (_RTN_UNICAST, _RTN_LOCAL) or chosen is None:
             return None
         try:
             interface = socket.if_indextoname(index)
@@ -194,7 +196,7 @@ class Netlink:
             mtu = learned or interface_mtu(interface)
         except OSError:
             return None  # it vanished between the two questions: there is no such route now
-        return UnderlayRoute(interface, IPv4Address(source), mtu)
+        return UnderlayRoute(interface, IPv4Address(chosen), mtu)
 
     async def ipv6_route_to(
         self, destination: IPv6Address, interface: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import NamedTuple
 
 ROUTE_PROTOCOL = 196
 """The rtnetlink protocol number that marks a route as this agent's own."""
@@ -25,6 +26,15 @@ class UnderlayAddress:
     interface: str
     is_loopback: bool = False
     """Whether that is a loopback interface; a tunnel uses it only where it is named."""
+
+
+class UnderlayRoute(NamedTuple):
+    """How the kernel would send to an IPv4 destination."""
+
+    interface: str
+    source: IPv4Address
+    mtu: int
+    """Bytes: the path MTU that the kernel has learned, or else the interface's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import asyncio
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
-from v6ferry.system.netlink import Ipv6Route, Netlink, UnderlayRoute
+from v6ferry.system.netlink import Ipv6Route, Netlink
 from v6ferry.system.netlink_events import CHANGE_KINDS
-from v6ferry.system.state import ROUTE_PROTOCOL, Route, UnderlayAddress
+from v6ferry.system.state import ROUTE_PROTOCOL, Route, UnderlayAddress, UnderlayRoute
 from v6ferry.system.tun import open_tun
 
 from tests.lab.agent_system.namespaces import ip, isolated
@@ -107,6 +107,20 @@ def test_route_to_an_endpoint():
         "eth1", IPv4Address("192.168.47.99"), 1400
     )
     assert ask("preferred_source", IPv4Address("10.0.0.9")) == IPv4Address("10.0.0.2")
+
+
+@isolated
+def test_route_to_an_endpoint_depends_on_the_source_and_the_tos_where_rules_say_so():
+    make_links()
+    endpoint, source = IPv4Address("131.107.71.209"), IPv4Address("10.0.0.1")
+    ip("route add default via 192.168.47.254")
+    ip("route add default via 10.0.0.254 table 100")
+    ip("rule add from 10.0.0.1 lookup 100")
+    ip("rule add tos 0x10 lookup 100")
+    assert ask("route_to", endpoint).interface == "eth1"
+    assert ask("route_to", endpoint, source) == UnderlayRoute("eth0", source, 1500)
+    assert ask("route_to", endpoint, None, 0x10).interface == "eth0"
+    assert ask("route_to", endpoint, IPv4Address("203.0.113.1")) is None
 
 
 @isolated
