@@ -1143,4 +1143,50 @@ int decapsulate(struct __sk_buff *skb)
 	return bpf_redirect(index, BPF_F_INGRESS);
 }
 
+/* What the agent asks, and gets back with the answers filled in; inquiry.py has it in Python. */
+struct inquiry {
+	__u32 tunnel;
+	__u32 tos;
+	__be32 source;			/* 0 leaves the choice to the kernel's routing */
+	__be32 destination;
+	__be16 source_port;		/* both 0 in protocol 41 */
+	__be16 destination_port;
+	__u32 uplink;			/* from here on answers */
+	__u32 path_mtu;
+};
+
+/*
+ * By which way encapsulate() would send. It is on no interface: the agent runs it on a frame that
+ * carries the question (BPF_PROG_TEST_RUN), so that what it tells people is what packets meet.
+ */
+SEC("tc")
+int inquire(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup route;
+	struct inquiry inquiry;
+	struct udphdr udp;
+	struct iphdr outer;
+	long found;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &inquiry, sizeof(inquiry)))
+		return -1;
+	__builtin_memset(&outer, 0, sizeof(outer));
+	outer.tos = inquiry.tos;
+	outer.saddr = inquiry.source;
+	outer.daddr = inquiry.destination;
+	outer.protocol = inquiry.source_port ? IPPROTO_UDP : IPPROTO_IPV6;
+	udp.source = inquiry.source_port;
+	udp.dest = inquiry.destination_port;
+	/* Nothing is as long as that: the answer is how long it may be. */
+	found = look_up_route(skb, &route, inquiry.tunnel, &outer, &udp, 0xffff);
+	inquiry.path_mtu = found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? route.mtu_result : 0xffff;
+	found = look_up_route(skb, &route, inquiry.tunnel, &outer, &udp, sizeof(outer));
+	inquiry.uplink = route.ifindex;
+	if (!inquiry.source)
+		inquiry.source = route.ipv4_src;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &inquiry, sizeof(inquiry), 0))
+		return -1;
+	return found;
+}
+
 const char gpl[] SEC("license") = "GPL";

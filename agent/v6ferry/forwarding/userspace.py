@@ -23,9 +23,10 @@ from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.path import Path, find_path
-from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
 from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
+from v6ferry.system.state import UnderlayRoute
 from v6ferry.system.traffic_control import Direction, TrafficControl
 from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import Uplink
@@ -204,6 +205,15 @@ class UserspacePlane:
     def carrier(self, interface: str) -> str:
         """Return the name of the plane that carries the packets of ``interface``."""
         return UserspacePlane.name
+
+    def way_of_programs(
+        self, interface: str, endpoint: Endpoint, source: IPv4Address | None, tos: int
+    ) -> UnderlayRoute | None:
+        """Return by which way programs would send to ``endpoint`` out of ``interface``.
+
+        None if there are none, or they would hand it up; then it is that of any packet of the host.
+        """
+        return None
 
     def tables(self) -> Mapping[str, TunnelTable]:
         """The tables in force, by interface."""

@@ -162,7 +162,7 @@ MAPS = {
     "rule_counters": (_INDEX.size, RULE_COUNTER.size),
 }
 """Octets of a key and of a value, by map."""
-PROGRAMS = ("encapsulate", "decapsulate")
+PROGRAMS = ("encapsulate", "decapsulate", "inquire")
 
 
 UNCLAIMED = 0

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from v6ferry.forwarding.counters import Counters
 from v6ferry.forwarding.ebpf import layout
+from v6ferry.forwarding.ebpf.inquiry import ask_programs
 from v6ferry.forwarding.ebpf.layout import HandUp
 from v6ferry.forwarding.ebpf.tables import (
     Identifiers,
@@ -26,12 +27,13 @@ from v6ferry.forwarding.ebpf.tables import (
     candidate_entries,
     tunnel_entries,
 )
-from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.bpf import BpfObject
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.sockets import Underlay
+from v6ferry.system.state import UnderlayRoute
 from v6ferry.system.sysctl import read_sysctl, write_sysctl
 from v6ferry.system.traffic_control import PRIORITY, Direction, TrafficControl
 from v6ferry.system.tun import Tun
@@ -202,6 +204,16 @@ class EbpfPlane(UserspacePlane):
         """Return the name of the plane that carries the packets of ``interface``."""
         fast = interface in self._on_tunnels and interface not in self.faults
         return self.name if fast else super().carrier(interface)
+
+    def way_of_programs(
+        self, interface: str, endpoint: Endpoint, source: IPv4Address | None, tos: int
+    ) -> UnderlayRoute | None:
+        """Return by which way the programs would send to ``endpoint`` out of ``interface``."""
+        if self.carrier(interface) != self.name:
+            return None
+        tunnel = self._tunnels[interface]
+        port = tunnel.table.encapsulation.port
+        return ask_programs(self._programs, tunnel.tun.index, tos, endpoint, source, port)
 
     async def settle_tunnel(self, interface: str) -> None:
         """Have the program on a tunnel interface, so that it encapsulates.
