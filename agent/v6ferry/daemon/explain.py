@@ -16,6 +16,7 @@ from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
 from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU, tunnel_path_mtu
 from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.netlink import Ipv6Route
 
 _WHY = {
@@ -89,13 +90,23 @@ async def _through_tunnel(
         trail.found["drop_reason"] = decision.reason.value
         return trail.end(False, f"it is dropped ({decision.reason.value}): {why}")
     trail.found["endpoint"] = str(decision.endpoint)
-    underlay = await host.netlink.route_to(decision.endpoint)
+    encapsulation = table.encapsulation
+    tos = (encapsulation.dscp or 0) << 2
+    plane = host.plane.carrier(table.interface)
+    way = (decision.endpoint, decision.source, tos)
+    underlay = host.plane.way_of_programs(table.interface, *way)
+    if underlay is None:
+        if plane != UserspacePlane.name:
+            trail.step(
+                f"the {plane} plane hands it up to the agent: the kernel has no route to the"
+                f" endpoint {decision.endpoint} for what comes in by {table.interface}"
+            )
+            plane = UserspacePlane.name
+        underlay = await host.netlink.route_to(*way)
     if underlay is None:
         return trail.end(False, f"the kernel has no IPv4 route to the endpoint {decision.endpoint}")
     outer_source = decision.source or underlay.source
-    encapsulation = table.encapsulation
     dynamic = encapsulation.dynamic_mtu
-    plane = host.plane.carrier(table.interface)
     trail.found |= {
         "outer_source": str(outer_source),
         "uplink": underlay.interface,

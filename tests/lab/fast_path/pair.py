@@ -79,10 +79,10 @@ def doctor(host: LabHost) -> str:
     return host.v6ferry("doctor", check=False).stdout
 
 
-def stream(host: LabHost, target: str, seconds: float) -> subprocess.Popen[str]:
+def stream(host: LabHost, target: str, seconds: float, *options: str) -> subprocess.Popen[str]:
     """Send 1000 echo requests a second."""
     count = str(round(1000 * seconds))
-    command = ["ping", "-q", "-n", "-i", "0.001", "-c", count, target]
+    command = ["ping", "-q", "-n", "-i", "0.001", "-c", count, *options, target]
     started: subprocess.Popen[str] = host.popen(command, stdout=subprocess.PIPE, text=True)
     return started
 
