@@ -14,10 +14,11 @@ from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
-from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU, tunnel_path_mtu
-from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.icmp_errors import tunnel_path_mtu
+from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.netlink import Ipv6Route
+from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _WHY = {
     DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
@@ -81,7 +82,9 @@ async def explain(
 async def _through_tunnel(
     trail: _Trail, host: Host, table: TunnelTable, source: IPv6Address
 ) -> Mapping[str, Any]:
-    decision = decide_encapsulation(table, source, trail.destination)
+    decision = decide_encapsulation(
+        table, source, trail.destination, host.plane.peers(table.interface)
+    )
     if decision.rule is not None:
         trail.found["rule"] = decision.rule
         trail.step(f"the forwarding table of {table.interface} has the rule {decision.rule}")
@@ -93,8 +96,8 @@ async def _through_tunnel(
     encapsulation = table.encapsulation
     tos = (encapsulation.dscp or 0) << 2
     plane = host.plane.carrier(table.interface)
-    way = (decision.endpoint, decision.source, tos)
-    underlay = host.plane.way_of_programs(table.interface, *way)
+    endpoint = Endpoint(decision.endpoint, decision.port)
+    underlay = host.plane.way_of_programs(table.interface, endpoint, decision.source, tos)
     if underlay is None:
         if plane != UserspacePlane.name:
             trail.step(
@@ -102,7 +105,7 @@ async def _through_tunnel(
                 f" endpoint {decision.endpoint} for what comes in by {table.interface}"
             )
             plane = UserspacePlane.name
-        underlay = await host.netlink.route_to(*way)
+        underlay = await host.netlink.route_to(decision.endpoint, decision.source, tos)
     if underlay is None:
         return trail.end(False, f"the kernel has no IPv4 route to the endpoint {decision.endpoint}")
     outer_source = decision.source or underlay.source
@@ -112,14 +115,18 @@ async def _through_tunnel(
         "uplink": underlay.interface,
         "uplink_mtu": underlay.mtu,
         "plane": plane,
-        "dont_fragment": dynamic and underlay.mtu > UNFRAGMENTED_MTU,
+        "dont_fragment": dynamic and underlay.mtu > IPV6_MINIMUM_MTU + encapsulation.overhead,
     }
+    protocol = "protocol 41"
+    if encapsulation.port:
+        protocol = f"UDP, port {encapsulation.port} to {decision.port}"
+        trail.found["port"] = decision.port
     trail.step(
-        f"the {plane} plane puts it into IPv4 (protocol 41) from {outer_source} to"
+        f"the {plane} plane puts it into IPv4 ({protocol}) from {outer_source} to"
         f" {decision.endpoint}, time to live {encapsulation.ttl}, through {underlay.interface}"
     )
     if dynamic:
-        mtu = tunnel_path_mtu(underlay.mtu)
+        mtu = tunnel_path_mtu(underlay.mtu, encapsulation.overhead)
         trail.found["mtu"] = mtu
         trail.step(f"packets up to {mtu} bytes fit the IPv4 path MTU of {underlay.mtu} bytes")
     else:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from v6ferry.forwarding.counters import Counters
+from v6ferry.forwarding.counters import Counters, DropReason
+from v6ferry.forwarding.icmp_errors import ErrorLimiter
 from v6ferry.forwarding.path import Path
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.system.sockets import OuterSocket
@@ -54,3 +55,20 @@ class Tunnel:
         self.counters = Counters()
         self.paths: dict[bytes, Path] = {}
         self.soft_errors: dict[IPv4Address, float] = {}
+        self._limiter = ErrorLimiter()
+
+    def answer(self, reply: bytes | None, now: float) -> None:
+        """Give an ICMPv6 error to the kernel, which routes it to the sender of an inner packet.
+
+        Args:
+            reply: the error; None if there is none to be sent.
+            now: monotonic seconds.
+        """
+        if reply is None or not self._limiter.allows(now):
+            return
+        try:
+            self.tun.write(reply)
+        except OSError:
+            self.counters.drop(DropReason.TUNNEL_DOWN)
+            return
+        self.counters.icmp_errors_out += 1

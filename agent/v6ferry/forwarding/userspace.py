@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv6Address
 from v6ferry.forwarding import icmp_errors
 from v6ferry.forwarding.acceptance import Acceptance
 from v6ferry.forwarding.counters import Counters, DropReason
+from v6ferry.forwarding.decide import PeerTable
 from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
@@ -71,7 +72,6 @@ class UserspacePlane:
         self._buffer = bytearray(IPV4_MAXIMUM_LENGTH)
         self._view = memoryview(self._buffer)
         self._delivery = Delivery()
-        self._limiter = icmp_errors.ErrorLimiter()
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
         self._acceptance = Acceptance(self._tunnels, self.unclaimed)
@@ -209,11 +209,12 @@ class UserspacePlane:
     def way_of_programs(
         self, interface: str, endpoint: Endpoint, source: IPv4Address | None, tos: int
     ) -> UnderlayRoute | None:
-        """Return by which way programs would send to ``endpoint`` out of ``interface``.
-
-        None if there are none, or they would hand it up; then it is that of any packet of the host.
-        """
+        """Return by which way programs would send; None if they do not, but the agent itself."""
         return None
+
+    def peers(self, interface: str) -> PeerTable:
+        """The peer table of a tunnel."""
+        return self._tunnels[interface].peers
 
     def tables(self) -> Mapping[str, TunnelTable]:
         """The tables in force, by interface."""
@@ -269,13 +270,13 @@ class UserspacePlane:
         if path.drop is not None:
             counters.drop(path.drop)
             if path.drop is DropReason.NO_RULE:
-                self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
+                tunnel.answer(icmp_errors.no_route(tunnel.table, packet), self._clock())
             elif path.drop in icmp_errors.NO_ENDPOINT:
-                self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
+                tunnel.answer(icmp_errors.address_unreachable(tunnel.table, packet), self._clock())
             return
         if length > path.mtu:
             counters.drop(DropReason.TOO_BIG)
-            self._answer(tunnel, icmp_errors.packet_too_big(tunnel.table, packet, path.mtu))
+            tunnel.answer(icmp_errors.packet_too_big(tunnel.table, packet, path.mtu), self._clock())
             return
         if tunnel.soft_errors:
             self._answer_soft_error(tunnel, path, packet)
@@ -307,22 +308,11 @@ class UserspacePlane:
             tunnel.counters.drop(DropReason.TOO_BIG)
             underlay_mtu = path_mtu(path.endpoint, path.source) or 0
             mtu = icmp_errors.tunnel_path_mtu(underlay_mtu, path.encapsulation.overhead)
-            self._answer(tunnel, icmp_errors.packet_too_big(tunnel.table, packet, mtu))
+            tunnel.answer(icmp_errors.packet_too_big(tunnel.table, packet, mtu), self._clock())
             return
         tunnel.counters.drop(DropReason.SEND_REFUSED)
         if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-            self._answer(tunnel, icmp_errors.no_route(tunnel.table, packet))
-
-    def _answer(self, tunnel: Tunnel, reply: bytes | None) -> None:
-        """Give an ICMPv6 error to the kernel, which routes it to the sender of the inner packet."""
-        if reply is None or not self._limiter.allows(self._clock()):
-            return
-        try:
-            tunnel.tun.write(reply)
-        except OSError:
-            tunnel.counters.drop(DropReason.TUNNEL_DOWN)
-            return
-        tunnel.counters.icmp_errors_out += 1
+            tunnel.answer(icmp_errors.no_route(tunnel.table, packet), self._clock())
 
     def _answer_soft_error(self, tunnel: Tunnel, path: Path, packet: bytes) -> None:
         """Report what an ICMPv4 error with too short a quotation could not (section 3.4)."""
@@ -332,7 +322,7 @@ class UserspacePlane:
         if until is not None:
             self._expect_no_more(tunnel, path.endpoint)
         if until is not None and until >= self._clock():
-            self._answer(tunnel, icmp_errors.address_unreachable(tunnel.table, packet))
+            tunnel.answer(icmp_errors.address_unreachable(tunnel.table, packet), self._clock())
 
     def _expect(self, tunnel: Tunnel, endpoint: IPv4Address) -> None:
         """Answer the next packet to ``endpoint`` with an error."""
@@ -453,7 +443,7 @@ class UserspacePlane:
                 return
             tunnel.paths.clear()
             if translation.reply is not None:
-                self._answer(tunnel, translation.reply)
+                tunnel.answer(translation.reply, self._clock())
             elif not translation.fragmentation_needed:
                 self._expect(tunnel, translation.endpoint)
             return
