@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before any of these tests: the guest's kernel and initramfs, made once and kept under build/."""
+"""Before any of these tests: the guests' kernels and archives, made once and kept under build/."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def guest_image() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
+    print(done.stdout, end="")
     if done.returncode:
         pytest.fail(done.stdout, pytrace=False)

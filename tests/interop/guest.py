@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Linux kernel of its own, in qemu, joined to a host of the lab by a tap device.
+"""A Linux kernel of its own, in qemu, by itself or joined to a host of the lab by a tap device.
 
 The processor is emulated (TCG), so it runs wherever qemu does and takes some five seconds to boot.
 Commands travel over a virtio-serial port that is a socket on this side; initramfs/init is the other
@@ -21,6 +21,9 @@ from tests.lab import LabError, LabHost
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = REPOSITORY / "build" / "guest"
+KERNELS = IMAGE / "kernels"
+"""A directory each, named after the Debian suite that the kernel comes from."""
+DEBIAN_12 = "bookworm"
 BOOT_SECONDS = 120.0
 """The longest wait for a boot; a loaded two-core machine needs 5 to 15 seconds."""
 
@@ -34,6 +37,13 @@ _OFFLOADS_OFF = ",".join(
     )
 )
 
+_NANOSECONDS_SHIFT = 2
+"""Of a deterministic guest: an instruction takes 2^2 ns."""
+
+_PROCESSOR = "max,cx16=off"
+"""Without CMPXCHG16B, whose emulation in qemu 7.2 gives wrong flags now and then: Linux 6.12, which
+allocates memory with it, then panics."""
+
 _DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """Has the kernel kill a program when the test run ends, whatever ended that."""
 
@@ -45,28 +55,44 @@ class Result(NamedTuple):
     output: str
 
 
+class Link(NamedTuple):
+    """What joins a guest to a host of the lab."""
+
+    neighbour: LabHost
+    """Where the tap device shall be."""
+    tap: str
+    """The tap device's name; it exists exactly as long as the guest runs."""
+    address: str
+    """The IPv4 address with its prefix length that the neighbour gets on that link."""
+
+
 class Guest:
     """One running guest; leaving the context ends it.
 
     Args:
         label: appears in messages and in the name of the console's log.
-        neighbour: the host of the lab where the tap device shall be, the guest's link.
-        tap: the tap device's name; it exists exactly as long as the guest runs.
-        address: the IPv4 address with its prefix length that the neighbour gets on that link.
+        link: what joins it to the lab; by default nothing does.
+        kernel: the Debian suite whose kernel it runs.
+        with_agent: whether it has Python, our agent and iperf3.
+        deterministic: whether its clock counts instructions, so that what takes it how long
+            depends on nothing but what it does.
     """
 
     def __init__(
         self,
         label: str,
-        neighbour: LabHost,
-        tap: str,
-        address: str,
+        link: Link | None = None,
+        *,
+        kernel: str = DEBIAN_12,
+        with_agent: bool = False,
+        deterministic: bool = False,
     ) -> None:
         self.label = label
         self.boot_seconds = 0.0
-        self._neighbour = neighbour
-        self._tap = tap
-        self._address = address
+        self._link = link
+        self._kernel = KERNELS / kernel
+        self._with_agent = with_agent
+        self._deterministic = deterministic
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._received = b""
@@ -102,34 +128,61 @@ class Guest:
     def _start(self) -> None:
         began = time.monotonic()
         self._directory = tempfile.TemporaryDirectory(prefix="v6ferry-guest-")
+        self._write_initramfs()
         self._control, far_end = socket.socketpair()
-        with far_end:
+        with far_end, self._log.open("wb") as log:
+            command = self._qemu(far_end.fileno())
+            if self._link is not None:
+                command = self._link.neighbour.command(command)
             self._process = subprocess.Popen(
-                [*_DIES_WITH_US, *self._neighbour.command(self._qemu(far_end.fileno()))],
+                [*_DIES_WITH_US, *command],
                 stdin=subprocess.DEVNULL,
-                stderr=self._log.open("wb"),
+                stderr=log,
                 pass_fds=[far_end.fileno()],
             )
         self._answer(0, BOOT_SECONDS)
         self.boot_seconds = time.monotonic() - began
-        self._neighbour.run(["ip", "link", "set", self._tap, "up"])
-        self._neighbour.run(["ip", "address", "add", self._address, "dev", self._tap])
-        self.check("ip link set eth0 up")
+        self._initramfs.unlink()
+        if self._link is not None:
+            neighbour, tap, address = self._link
+            neighbour.run(["ip", "link", "set", tap, "up"])
+            neighbour.run(["ip", "address", "add", address, "dev", tap])
+            self.check("ip link set eth0 up")
+
+    def _write_initramfs(self) -> None:
+        """Put the archives one after the other: that is how the kernel takes several of them."""
+        archives = [IMAGE / "system.cpio", self._kernel / "modules.cpio"]
+        if self._with_agent:
+            archives += [IMAGE / "python.cpio", IMAGE / "agent.cpio"]
+        with self._initramfs.open("wb") as initramfs:
+            for archive in archives:
+                initramfs.write(archive.read_bytes())
 
     def _qemu(self, control: int) -> list[str]:
-        network = f"tap,id=underlay,ifname={self._tap},script=no,downscript=no"
-        return [
+        memory = 768 if self._with_agent else 384
+        command = [
             "qemu-system-x86_64",
-            *("-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "384"),
+            *("-accel", "tcg", "-cpu", _PROCESSOR, "-smp", "1", "-m", str(memory)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-            *("-kernel", str(IMAGE / "vmlinuz"), "-initrd", str(IMAGE / "initramfs.cpio")),
+            *("-kernel", str(self._kernel / "vmlinuz"), "-initrd", str(self._initramfs)),
             *("-append", "console=ttyS0 quiet panic=-1"),
             *("-serial", f"file:{self._console}"),
             *("-device", "virtio-serial-pci", "-chardev", f"socket,id=control,fd={control}"),
             *("-device", "virtserialport,chardev=control,name=control"),
-            *("-netdev", network),
-            *("-device", f"virtio-net-pci,netdev=underlay,romfile=,{_OFFLOADS_OFF}"),
         ]
+        if self._deterministic:
+            command += ["-icount", f"shift={_NANOSECONDS_SHIFT},sleep=off"]
+        if self._link is not None:
+            command += [
+                *("-netdev", f"tap,id=underlay,ifname={self._link.tap},script=no,downscript=no"),
+                *("-device", f"virtio-net-pci,netdev=underlay,romfile=,{_OFFLOADS_OFF}"),
+            ]
+        return command
+
+    @property
+    def _initramfs(self) -> Path:
+        assert self._directory is not None
+        return Path(self._directory.name, "initramfs.cpio")
 
     @property
     def _console(self) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from types import TracebackType
 
-from tests.interop.guest import Guest
+from tests.interop.guest import Guest, Link
 from tests.lab import Host, Interface, Lab, LabHost, Network, Route, Topology
 
 PREFIX = IPv6Network("2001:db8:0:7::/64")
@@ -79,9 +79,8 @@ class Intranet:
 
     def guest_at(self, place: Place) -> Guest:
         """Boot a guest there, with its IPv4 address and its default route."""
-        guest = Guest(
-            f"sit {place.label}", self.underlay, tap=place.label, address=f"{place.gateway}/24"
-        )
+        link = Link(self.underlay, tap=place.label, address=f"{place.gateway}/24")
+        guest = Guest(f"sit {place.label}", link)
         self._stack.enter_context(guest)
         guest.check(
             f"ip address add {place.address}/24 dev eth0"
