@@ -274,5 +274,5 @@ def _load_fault(number: int, log: bytes) -> SystemFault:
     detail = f": {said[-1].strip()}" if said else ""
     return SystemFault(
         f"the kernel refuses the BPF programs ({os.strerror(number)}){detail};"
-        " Linux 5.12 or later is needed"
+        " Linux 5.10 or later is needed"
     )
