@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +19,8 @@ from v6ferry.system.errors import SystemFault
 
 _LIBRARY = "libbpf.so.1"
 _LOG_BYTES = 1 << 16
+_ATTEMPTS = 100
+_PAUSE = 0.001  # seconds between them
 _NO_PERMISSION = (
     "the kernel does not permit BPF programs: give the service AmbientCapabilities=CAP_BPF"
     " CAP_NET_ADMIN (Linux 5.8), allow the system call bpf, or run as root"
@@ -102,6 +105,13 @@ class BpfMap:
         update, descriptor = self._library.bpf_map_update_elem, self.descriptor
         for key, value in entries:
             result = update(descriptor, key, value, 0)
+            attempts = _ATTEMPTS
+            while result == -errno.ENOMEM and attempts:
+                # The kernel takes memory for entries from a small stock, which it fills up behind
+                # our back: whoever adds many is too fast for it.
+                time.sleep(_PAUSE)
+                attempts -= 1
+                result = update(descriptor, key, value, 0)
             if result:
                 raise SystemFault(f"BPF map {self.name}: {os.strerror(-result)}")
 
