@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.bench import agent_role, isatap, report
-from tests.bench.comparison import BenchError, Comparison, Result, compare
+from tests.bench import agent_role, growth, isatap, report
+from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "bench.json"
 ROUNDS = 5
 
-SUBJECTS: tuple[Callable[[], AbstractContextManager[Sequence[Comparison]]], ...] = (
-    isatap.comparisons,
-    agent_role.comparisons,
-)
+Subject = Callable[[], AbstractContextManager[Sequence[Comparison | Fact]]]
+SUBJECTS: Mapping[str, Subject] = {
+    "isatap": isatap.comparisons,
+    "growth": growth.comparisons,
+    "agent-role": agent_role.comparisons,
+}
 """What is measured: a file each, in which a context manager yields comparisons."""
 
 
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run all benchmarks; returns 0, or 1 if something could not be measured."""
     options = _parser().parse_args(arguments)
     try:
-        results = list(_results(options.rounds))
+        results = list(_results(options.subjects or SUBJECTS, options.rounds))
     except (LabError, BenchError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -36,17 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _results(rounds: int) -> Iterator[Result]:
-    for subject in SUBJECTS:
-        with subject() as comparisons:
-            for comparison in comparisons:
-                print(f"{comparison.name} ", end="", flush=True)
-                done = []
-                for one in compare(comparison, rounds):
-                    done.append(one)
-                    print(".", end="", flush=True)
-                print()
-                yield Result(comparison, tuple(done))
+def _results(subjects: Iterable[str], rounds: int) -> Iterator[Result | Fact]:
+    for subject in subjects:
+        with SUBJECTS[subject]() as found:
+            for one in found:
+                yield one if isinstance(one, Fact) else _result(one, rounds)
+
+
+def _result(comparison: Comparison, rounds: int) -> Result:
+    print(f"{comparison.name} ", end="", flush=True)
+    done = []
+    for one in compare(comparison, rounds):
+        done.append(one)
+        print(".", end="", flush=True)
+    print()
+    return Result(comparison, tuple(done))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,9 +61,22 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures v6ferry against peers, prints a table and writes build/bench.json.",
     )
     parser.add_argument(
+        "subjects",
+        metavar="SUBJECT",
+        nargs="*",
+        type=_subject,
+        help=f"what to measure: {', '.join(SUBJECTS)}; all by default",
+    )
+    parser.add_argument(
         "--rounds", type=_positive, default=ROUNDS, help=f"of each comparison; {ROUNDS} by default"
     )
     return parser
+
+
+def _subject(text: str) -> str:
+    if text not in SUBJECTS:
+        raise argparse.ArgumentTypeError(f"{text}: there are {', '.join(SUBJECTS)}")
+    return text
 
 
 def _positive(text: str) -> int:

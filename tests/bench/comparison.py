@@ -63,6 +63,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What is told and compared with nothing.
+
+    Attributes:
+        name: what it is.
+        unit: of it.
+        value: how much.
+    """
+
+    name: str
+    unit: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Round:
     """The two measurements of one round."""
 

@@ -7,13 +7,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_interface
 from pathlib import Path
 
 from v6ferry.addresses import isatap_link_local
 
 from tests.bench.comparison import BenchError, By, Comparison
-from tests.lab import Host, Interface, Lab, LabHost, Network, Topology
+from tests.bench.two_hosts import two_hosts
+from tests.lab import Lab, LabHost
 from tests.lab.processes import wait_until
 from tests.lab.traffic import iperf_server, tcp_bits_per_second, udp_packets_per_second
 
@@ -26,17 +26,6 @@ _ECHO = Path(__file__).with_name("echo.py")
 _ADDED = 5.0
 """Microseconds that an echo may take longer than one over IPv4, there and back."""
 _RESOURCES = "/etc/v6ferry/bench.json"
-
-
-def _two_hosts(*, transmit_offload: bool) -> Topology:
-    return Topology(
-        "bench",
-        (Network("link", ipv6=False, transmit_offload=transmit_offload),),
-        tuple(
-            Host(name, (Interface("eth0", "link", (ip_interface(address),)),))
-            for name, address in (("a", "192.168.47.99/24"), ("b", "192.168.47.100/24"))
-        ),
-    )
 
 
 @contextlib.contextmanager
@@ -121,7 +110,7 @@ def _packets(host: LabHost, target: str) -> float:
 def _path(
     plane: str, *, transmit_offload: bool = True, tunnel_mtu: str = "static"
 ) -> Iterator[_Path]:
-    with Lab(_two_hosts(transmit_offload=transmit_offload)) as lab:
+    with Lab(two_hosts(transmit_offload=transmit_offload)) as lab:
         for host, other in ((lab["a"], lab["b"]), (lab["b"], lab["a"])):
             host.start_agent("--plane", plane)
             # Link-local addresses need no router: nobody has to answer at the other's address.

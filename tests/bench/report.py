@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.comparison import By, Result
+from tests.bench.comparison import By, Fact, Result
 from tests.lab.table import table
 
 _GOALS = {By.RATIO: "at least", By.DIFFERENCE: "under"}
@@ -15,11 +15,22 @@ _LARGE = 100
 """From here on a measurement needs no decimals."""
 
 
-def text(results: Sequence[Result]) -> str:
-    """The results as a table, and how far to trust them."""
-    rows = [("benchmark", "v6ferry", "peer", "", "figure", "spread", "goal", "")]
-    rows += [_row(result) for result in results]
-    return "\n".join([table(rows, right=(1, 2, 4)), "", *_remarks(results)])
+def text(found: Sequence[Result | Fact]) -> str:
+    """What was found as tables, and how far to trust it."""
+    results = [one for one in found if isinstance(one, Result)]
+    facts = [one for one in found if isinstance(one, Fact)]
+    parts = []
+    if results:
+        rows = [("benchmark", "v6ferry", "peer", "", "figure", "spread", "goal", "")]
+        rows += [_row(result) for result in results]
+        parts.append("\n".join([table(rows, right=(1, 2, 4)), "", *_remarks(results)]))
+    if facts:
+        rows = [
+            ("also found", "", ""),
+            *((one.name, _measured(one.value), one.unit) for one in facts),
+        ]
+        parts.append(table(rows, right=(1,)))
+    return "\n\n".join(parts)
 
 
 def _row(result: Result) -> tuple[str, ...]:
@@ -59,21 +70,23 @@ def _remarks(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def write(results: Sequence[Result], path: Path) -> None:
-    """Write the results as a JSON list, an object each, with a "ratio" or a "difference"."""
+def write(found: Sequence[Result | Fact], path: Path) -> None:
+    """Write a JSON list, an object each: with a "ratio", a "difference" or a fact's "value"."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([_as_dict(result) for result in results], indent=2) + "\n")
+    path.write_text(json.dumps([_as_dict(one) for one in found], indent=2) + "\n")
 
 
-def _as_dict(result: Result) -> dict[str, object]:
+def _as_dict(found: Result | Fact) -> dict[str, object]:
+    if isinstance(found, Fact):
+        return {"name": found.name, "value": round(found.value, 4), "unit": found.unit}
     return {
-        "name": result.comparison.name,
-        "ours": round(result.ours, 3),
-        "peer": round(result.peer, 3),
-        result.comparison.by.value: round(result.figure, 4),
-        "goal": result.comparison.goal,
-        "reached": result.reaches_goal,
-        "unit": result.comparison.unit,
-        "spread": [round(end, 4) for end in result.spread],
-        "rounds": len(result.rounds),
+        "name": found.comparison.name,
+        "ours": round(found.ours, 3),
+        "peer": round(found.peer, 3),
+        found.comparison.by.value: round(found.figure, 4),
+        "goal": found.comparison.goal,
+        "reached": found.reaches_goal,
+        "unit": found.comparison.unit,
+        "spread": [round(end, 4) for end in found.spread],
+        "rounds": len(found.rounds),
     }
