@@ -135,6 +135,7 @@ enum tunnel_flag {
 	TUNNEL_FOLLOWS_PATH_MTU = 2,
 	TUNNEL_WATCHES_ENDPOINTS = 4,
 	TUNNEL_HANDS_UP_REFUSED = 8,
+	TUNNEL_CARRIES_COMPATIBLE = 16,
 };
 
 /* 128 bits, both halves in host byte order. */
@@ -489,10 +490,12 @@ static __always_inline int is_multicast(const struct in6_addr *address)
 }
 
 /* Unspecified, loopback, IPv4-compatible and IPv4-mapped addresses (RFC 4213 section 3.6). */
-static __always_inline int is_never_on_a_link(struct address address)
+static __always_inline int is_never_on_a_link(const struct tunnel *tunnel, struct address address)
 {
 	__u32 middle = address.low >> 32;
 
+	if (tunnel->flags & TUNNEL_CARRIES_COMPATIBLE && !middle && address.low > 1)
+		return 0;
 	return address.high == 0 && (middle == 0 || middle == 0xffff);
 }
 
@@ -914,9 +917,9 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 		return DROP_ENDPOINT_REFUSED;
 	as_octets(&decision->ends.source, &source);
 	as_octets(&decision->ends.destination, &destination);
-	if (is_multicast(&source) || is_never_on_a_link(decision->ends.source))
+	if (is_multicast(&source) || is_never_on_a_link(tunnel, decision->ends.source))
 		return DROP_INNER_SOURCE;
-	if (is_never_on_a_link(decision->ends.destination))
+	if (is_never_on_a_link(tunnel, decision->ends.destination))
 		return DROP_INNER_DESTINATION;
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;

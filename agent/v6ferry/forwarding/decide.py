@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from v6ferry.addresses import compatible_ipv4
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.table import (
@@ -69,7 +70,7 @@ def decide_encapsulation(
     peers: PeerTable = NO_PEERS,
 ) -> Encapsulate | Drop:
     """Where a packet that was routed into the tunnel interface goes."""
-    if destination.is_multicast:
+    if destination.is_multicast and not table.multicast:
         # ISATAP has no multicast (RFC 5214 section 6.3); what a kernel sends unasked, such as
         # MLD reports, ends here.
         return Drop(DropReason.MULTICAST)
@@ -129,10 +130,12 @@ def decide_decapsulation(
     refused = _outer_refused(table, outer_source, outer_destination)
     if refused is not None:
         return Drop(refused)
-    if source.is_multicast or _never_on_a_link(source):
+    asks_for_itself = table.multicast and source.is_unspecified and destination.is_multicast
+    if source.is_multicast or (_never_on_a_link(table, source) and not asks_for_itself):
         return Drop(DropReason.INNER_SOURCE)
-    control_only = destination in (ALL_NODES, ALL_ROUTERS)
-    if (destination.is_multicast and not control_only) or _never_on_a_link(destination):
+    control_only = destination in (ALL_NODES, ALL_ROUTERS) and not table.multicast
+    is_refused_group = destination.is_multicast and not (table.multicast or control_only)
+    if is_refused_group or _never_on_a_link(table, destination):
         return Drop(DropReason.INNER_DESTINATION)
     near = None if control_only else table.destination_index.match(int(destination))
     if near is not None and not _is_near(near, destination, frozenset({outer_destination})):
@@ -220,7 +223,9 @@ def _embeds_ours(table: TunnelTable, address: IPv6Address) -> bool:
     return any(one is not None and IPv4Address(one) in table.host_endpoints for one in endpoints)
 
 
-def _never_on_a_link(address: IPv6Address) -> bool:
+def _never_on_a_link(table: TunnelTable, address: IPv6Address) -> bool:
     """Unspecified, loopback, IPv4-compatible and IPv4-mapped addresses (RFC 4213 section 3.6)."""
+    if table.ipv4_compatible and compatible_ipv4(address) is not None:
+        return False
     high = int(address) >> 32
     return high in (0, 0xFFFF)

@@ -86,6 +86,8 @@ class Embedded:
 
 
 ISATAP = Embedded(bit_offset=96, pattern=ISATAP_PATTERN)
+COMPATIBLE = Embedded(bit_offset=96, pattern=BitPattern(value=0, mask=_IPV6_MASK ^ _IPV4_MASK))
+"""IPv4-compatible addresses, ::w.x.y.z (RFC 2893 section 5)."""
 SIXTOFOUR = Embedded(bit_offset=16, pattern=BitPattern(value=0x2002 << 112, mask=0xFFFF << 112))
 
 
@@ -251,6 +253,12 @@ class TunnelTable:
     to this host by one of them is a loop (RFC 6324 section 3.3)."""
     handed_up: frozenset[int] = frozenset()
     """ICMPv6 neighbor discovery types that go to the engine and not to the kernel."""
+    multicast: bool = False
+    """Whether multicast is carried, as on a link that has but two ends (RFC 4213 section 3); with
+    it goes the unspecified source of duplicate address detection (section 3.6)."""
+    ipv4_compatible: bool = False
+    """Whether inner addresses may be IPv4-compatible, ::w.x.y.z, which RFC 4213 section 3.6 refuses
+    and the automatic tunnels of RFC 2893 section 5 are made of."""
 
     @cached_property
     def forwarding_index(self) -> PrefixIndex[ForwardingRule]:

@@ -18,6 +18,7 @@ from v6ferry.addresses import isatap_link_local
 from v6ferry.addresses.teredo import TeredoAddress
 from v6ferry.forwarding.table import (
     ANYBODY,
+    COMPATIBLE,
     ISATAP,
     PEERS,
     SIXTOFOUR,
@@ -69,14 +70,14 @@ PREFIXES = [
     IPv6Network(text)
     for text in (
         "::/0", "fe80::/64", "fe80::/10", "2001:db8::/32", "2001:db8:0:7::/64", "2002::/16",
-        "2001:db9::/32", "2001:db8:5::/48", "2001:db8::9/128", "2001::/32",
+        "2001:db9::/32", "2001:db8:5::/48", "2001:db8::9/128", "2001::/32", "::/96",
     )
 ]  # fmt: skip
 IPV4_PREFIXES = [
     IPv4Network(text)
     for text in ("0.0.0.0/0", "192.168.0.0/16", "192.168.47.100/32", "131.107.0.0/16", "10.0.0.0/8")
 ]
-SELECTORS = [ISATAP, SIXTOFOUR, SIXRD, TEREDO]
+SELECTORS = [ISATAP, SIXTOFOUR, SIXRD, TEREDO, COMPATIBLE]
 PORTS = [3544, 4096]
 TRUNCATED = 7
 
@@ -182,6 +183,8 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
                 host_endpoints=host_endpoints,
                 host_addresses=host_addresses,
                 handed_up=frozenset({133, 134, 135, 136, 137}),
+                multicast=random.random() < 0.3,
+                ipv4_compatible=random.random() < 0.4,
             )
         )
     return made

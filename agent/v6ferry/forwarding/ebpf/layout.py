@@ -114,6 +114,7 @@ class TunnelFlag(IntFlag):
     FOLLOWS_PATH_MTU = 2
     WATCHES_ENDPOINTS = 4
     HANDS_UP_REFUSED = 8
+    CARRIES_COMPATIBLE = 16
 
 
 _INDEX = struct.Struct("=I")

@@ -149,6 +149,8 @@ def _tunnel(
         flags |= TunnelFlag.WATCHES_ENDPOINTS
     if hand_up_refused:
         flags |= TunnelFlag.HANDS_UP_REFUSED
+    if table.ipv4_compatible:
+        flags |= TunnelFlag.CARRIES_COMPATIBLE
     return layout.tunnel(
         flags,
         encapsulation.ttl,

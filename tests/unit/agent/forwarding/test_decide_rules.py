@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
@@ -17,6 +18,7 @@ from v6ferry.forwarding.decide import (
     decide_encapsulation,
 )
 from v6ferry.forwarding.table import (
+    COMPATIBLE,
     PEERS,
     SIXTOFOUR,
     TEREDO,
@@ -202,3 +204,83 @@ def test_what_any_automatic_tunnel_would_bring_back_is_a_loop_rfc6324_3_3():
     decision = decide_decapsulation(one, THERE, HERE, NATIVE, somebody)
     assert decision == Drop(DropReason.LOOP_DESTINATION)
     assert decide_decapsulation(one, THERE, HERE, NATIVE, OUR_SITE) == Accept("peer")
+
+
+def link(**fields: Any) -> TunnelTable:
+    """A link between HERE and THERE."""
+    return table(
+        forwarding=(ForwardingRule(ALL, Fixed(THERE), "far end"),),
+        ingress=(IngressRule(ALL, (Listed(frozenset({THERE})),), "far end"),),
+        **fields,
+    )
+
+
+def arrival(
+    of: TunnelTable, source: str, destination: str, outer: IPv4Address = THERE
+) -> Accept | Drop:
+    return decide_decapsulation(of, outer, HERE, IPv6Address(source), IPv6Address(destination))
+
+
+@pytest.mark.parametrize("group", ["ff02::1", "ff02::5", "ff02::1:ff00:1", "ff0e::101"])
+def test_link_of_two_ends_carries_multicast_rfc4213_3(group):
+    carrying = link(multicast=True)
+    sent = decide_encapsulation(carrying, IPv6Address("fe80::1"), IPv6Address(group))
+    assert isinstance(sent, Encapsulate)
+    assert sent.endpoint == THERE
+    assert arrival(carrying, "fe80::2", group) == Accept("far end")
+    assert decide_encapsulation(link(), IPv6Address("fe80::1"), IPv6Address(group)) == Drop(
+        DropReason.MULTICAST
+    )
+
+
+def test_unspecified_source_only_asks_for_its_own_address_rfc4213_3_6():
+    carrying = link(multicast=True)
+    assert isinstance(arrival(carrying, "::", "ff02::1:ff00:1"), Accept)
+    assert arrival(carrying, "::", "2001:db8::1") == Drop(DropReason.INNER_SOURCE)
+    assert arrival(link(), "::", "ff02::1:ff00:1") == Drop(DropReason.INNER_SOURCE)
+
+
+OUR_COMPATIBLE = IPv6Address("::131.107.0.1")
+
+
+def compatible() -> TunnelTable:
+    """A host with an IPv4-compatible address."""
+    prefix = IPv6Network("::/96")
+    made = table(
+        forwarding=(ForwardingRule(prefix, COMPATIBLE, "automatic"),),
+        ingress=(IngressRule(prefix, (COMPATIBLE,), "automatic"),),
+        ipv4_compatible=True,
+        automatic=(COMPATIBLE,),
+    )
+    return replace(made, host_addresses=frozenset({OUR_COMPATIBLE}))
+
+
+def test_ipv4_compatible_destination_is_the_endpoint_rfc2893_5_2():
+    sent = decide_encapsulation(compatible(), OUR_COMPATIBLE, IPv6Address("::157.60.0.1"))
+    assert isinstance(sent, Encapsulate)
+    assert sent.endpoint == THERE
+    for never in ("::224.0.0.1", "::127.0.0.1", "::255.255.255.255", "::0.0.0.9"):
+        refused = decide_encapsulation(compatible(), OUR_COMPATIBLE, IPv6Address(never))
+        assert refused == Drop(DropReason.ENDPOINT_NOT_UNICAST, "automatic")
+
+
+def test_ipv4_compatible_source_must_be_the_sender_s_own_rfc2893_5_3():
+    assert arrival(compatible(), "::157.60.0.1", "::131.107.0.1") == Accept("automatic")
+    assert arrival(compatible(), "::157.60.0.2", "::131.107.0.1") == Drop(
+        DropReason.SOURCE_MISMATCH, "automatic"
+    )
+
+
+def test_ipv4_compatible_destination_that_would_come_back_is_refused_rfc6324_3_3():
+    nobodys = replace(compatible(), host_addresses=frozenset())
+    assert arrival(nobodys, "::157.60.0.1", "::131.107.0.1") == Drop(DropReason.LOOP_DESTINATION)
+
+
+@pytest.mark.parametrize("martian", ["::1", "::", "::ffff:157.60.0.1", "ff02::1"])
+def test_ipv4_compatible_tunnel_refuses_martians_all_the_same_rfc4213_3_6(martian):
+    assert arrival(compatible(), martian, "::131.107.0.1") == Drop(DropReason.INNER_SOURCE)
+
+
+def test_ipv4_compatible_addresses_are_refused_elsewhere_rfc4213_3_6():
+    assert arrival(link(), "::157.60.0.1", "2001:db8::1") == Drop(DropReason.INNER_SOURCE)
+    assert arrival(link(), "2001:db8::2", "::131.107.0.1") == Drop(DropReason.INNER_DESTINATION)
