@@ -50,7 +50,7 @@
 
 #define ACCEPTED_SELECTORS 2
 #define SOURCE_SELECTORS 2
-#define AUTOMATIC_SELECTORS 8
+#define AUTOMATIC_SELECTORS 8		/* a power of two */
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define LARGEST_TABLE (1 << 20)
@@ -499,17 +499,29 @@ static __always_inline int is_never_on_a_link(const struct tunnel *tunnel, struc
 	return address.high == 0 && (middle == 0 || middle == 0xffff);
 }
 
+/*
+ * Whether one way of automatic tunnels leads back to this host. A function of its own, global, and
+ * with numbers alone: so any verifier looks at it once and not once for every selector.
+ */
+__attribute__((noinline)) int leads_back(__u32 index, __u32 number, __u64 high, __u64 low)
+{
+	struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels, &index);
+	struct address address = { .high = high, .low = low };
+	struct endpoint endpoint;
+
+	return tunnel &&
+	       select(&tunnel->automatic[number & (AUTOMATIC_SELECTORS - 1)], address, &endpoint) &&
+	       is_endpoint(index, SET_HOST_ENDPOINT, endpoint.address);
+}
+
 /* Whether any automatic tunnel would send the address back to this host (RFC 6324 section 3.3). */
 static __always_inline int embeds_ours(__u32 index, const struct tunnel *tunnel,
 				       struct address address)
 {
-	struct endpoint endpoint;
-
-	#pragma unroll
-	for (int i = 0; i < AUTOMATIC_SELECTORS; i++) {
-		if (i < tunnel->automatic_selectors &&
-		    select(&tunnel->automatic[i], address, &endpoint) &&
-		    is_endpoint(index, SET_HOST_ENDPOINT, endpoint.address))
+	for (__u32 i = 0; i < AUTOMATIC_SELECTORS; i++) {
+		if (i >= tunnel->automatic_selectors)
+			break;
+		if (leads_back(index, i, address.high, address.low))
 			return 1;
 	}
 	return 0;
@@ -741,23 +753,107 @@ __attribute__((noinline)) int decide(__u32 index, struct decision *decision)
 	return GO_ON;
 }
 
-SEC("tc")
-int encapsulate(struct __sk_buff *skb)
+/* Send a packet as decided. A function of its own, because a program has little room on its stack. */
+static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *tunnel,
+					  const struct decision *decision,
+					  const struct ipv6hdr *inner, const struct size *size)
 {
 	struct bpf_redir_neigh next = { .nh_family = AF_INET };
-	struct decision decision, *remembered;
-	__u32 index = skb->ifindex, where, length, overhead;
+	__u32 index = skb->ifindex, length, overhead;
 	struct bpf_fib_lookup route;
 	struct counters *counters;
-	struct tunnel *tunnel;
-	struct ipv6hdr inner;
 	struct udphdr udp;
 	struct iphdr outer;
-	struct size size;
-	int reason;
 	__u8 class;
 	__u64 how;
 	long found;
+
+	overhead = sizeof(outer);
+	how = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO;
+	outer.protocol = IPPROTO_IPV6;
+	__builtin_memset(&udp, 0, sizeof(udp));
+	if (tunnel->port) {
+		overhead += sizeof(udp);
+		how |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+		outer.protocol = IPPROTO_UDP;
+		udp.source = tunnel->port;
+		udp.dest = decision->endpoint.port;
+		udp.len = bpf_htons(sizeof(udp) + sizeof(*inner) + bpf_ntohs(inner->payload_len));
+	}
+	class = traffic_class(inner);
+	outer.version = 4;
+	outer.ihl = sizeof(outer) / 4;
+	outer.tos = tunnel->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
+	if (tunnel->flags & TUNNEL_COPIES_DSCP)
+		outer.tos = class;			/* RFC 2983 */
+	outer.tot_len = bpf_htons(overhead + sizeof(*inner) + bpf_ntohs(inner->payload_len));
+	outer.id = 0;
+	outer.frag_off = 0;
+	outer.ttl = tunnel->ttl;
+	outer.check = 0;
+	outer.saddr = decision->outer_source;
+	outer.daddr = decision->endpoint.address;
+
+	length = overhead + size->largest;
+	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
+		/* DF is set, but on a path that cannot even carry the minimum MTU in one piece. */
+		outer.frag_off = bpf_htons(IPV4_DONT_FRAGMENT);
+		if (length <= overhead + IPV6_MINIMUM_MTU)
+			length = overhead + IPV6_MINIMUM_MTU + 1;
+	} else {
+		outer.id = bpf_get_prandom_u32();
+	}
+	found = look_up_route(skb, &route, index, &outer, &udp, length);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return hand_up(index, UP_TOO_BIG);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS)
+		return hand_up(index, found < 0 ? UP_NO_SOURCE : UP_NO_ROUTE);
+	if (!outer.saddr)
+		outer.saddr = route.ipv4_src;
+	if (!outer.saddr)
+		return hand_up(index, UP_NO_SOURCE);
+	outer.check = header_sum(&outer);
+
+	/*
+	 * The kernel encapsulates a packet once. One that came out of a tunnel still counts as
+	 * encapsulated if it was merged on arrival, or sent by this same kernel.
+	 */
+	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how))
+		return hand_up(index, UP_OFFLOAD);
+	/* From here on the packet is no longer what it was, and cannot be handed up. */
+	if (bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
+				BPF_F_INVALIDATE_HASH) ||
+	    (tunnel->port && bpf_skb_store_bytes(skb, tunnel->link_layer_length + sizeof(outer), &udp,
+						 sizeof(udp), 0)) ||
+	    /* The next helper wants room for a link-layer header, and fills it in. */
+	    bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return drop(index, DROP_SEND_REFUSED, size->packets);
+	skb->mark = 0;			/* the inner packet's, which says nothing of the outer one */
+
+	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
+	if (counters) {
+		counters->packets_out += size->packets;
+		counters->bytes_out += size->octets;
+	}
+	count_rule(decision->rule, size->packets);
+	if (route.family == AF_INET6) {		/* an IPv4 route by an IPv6 gateway (RFC 8950) */
+		next.nh_family = AF_INET6;
+		__builtin_memcpy(next.ipv6_nh, route.ipv6_dst, sizeof(next.ipv6_nh));
+	} else {
+		next.ipv4_nh = route.ipv4_dst;
+	}
+	return bpf_redirect_neigh(route.ifindex, &next, sizeof(next), 0);
+}
+
+SEC("tc")
+int encapsulate(struct __sk_buff *skb)
+{
+	struct decision decision, *remembered;
+	__u32 index = skb->ifindex, where;
+	struct tunnel *tunnel;
+	struct ipv6hdr inner;
+	struct size size;
+	int reason;
 
 	tunnel = bpf_map_lookup_elem(&tunnels, &index);
 	if (!tunnel)
@@ -799,82 +895,7 @@ int encapsulate(struct __sk_buff *skb)
 	if (tunnel->flags & TUNNEL_WATCHES_ENDPOINTS &&
 	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision.endpoint.address))
 		return hand_up(index, UP_WATCHED);
-
-	overhead = sizeof(outer);
-	how = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO;
-	outer.protocol = IPPROTO_IPV6;
-	__builtin_memset(&udp, 0, sizeof(udp));
-	if (tunnel->port) {
-		overhead += sizeof(udp);
-		how |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-		outer.protocol = IPPROTO_UDP;
-		udp.source = tunnel->port;
-		udp.dest = decision.endpoint.port;
-		udp.len = bpf_htons(sizeof(udp) + sizeof(inner) + bpf_ntohs(inner.payload_len));
-	}
-	class = traffic_class(&inner);
-	outer.version = 4;
-	outer.ihl = sizeof(outer) / 4;
-	outer.tos = tunnel->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
-	if (tunnel->flags & TUNNEL_COPIES_DSCP)
-		outer.tos = class;			/* RFC 2983 */
-	outer.tot_len = bpf_htons(overhead + sizeof(inner) + bpf_ntohs(inner.payload_len));
-	outer.id = 0;
-	outer.frag_off = 0;
-	outer.ttl = tunnel->ttl;
-	outer.check = 0;
-	outer.saddr = decision.outer_source;
-	outer.daddr = decision.endpoint.address;
-
-	length = overhead + size.largest;
-	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
-		/* DF is set, but on a path that cannot even carry the minimum MTU in one piece. */
-		outer.frag_off = bpf_htons(IPV4_DONT_FRAGMENT);
-		if (length <= overhead + IPV6_MINIMUM_MTU)
-			length = overhead + IPV6_MINIMUM_MTU + 1;
-	} else {
-		outer.id = bpf_get_prandom_u32();
-	}
-	found = look_up_route(skb, &route, index, &outer, &udp, length);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return hand_up(index, UP_TOO_BIG);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS)
-		return hand_up(index, found < 0 ? UP_NO_SOURCE : UP_NO_ROUTE);
-	if (!outer.saddr)
-		outer.saddr = route.ipv4_src;
-	if (!outer.saddr)
-		return hand_up(index, UP_NO_SOURCE);
-	outer.check = header_sum(&outer);
-
-	/*
-	 * The kernel encapsulates a packet once. One that came out of a tunnel still counts as
-	 * encapsulated if it was merged on arrival, or sent by this same kernel.
-	 */
-	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how))
-		return hand_up(index, UP_OFFLOAD);
-	/* From here on the packet is no longer what it was, and cannot be handed up. */
-	if (bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
-				BPF_F_INVALIDATE_HASH) ||
-	    (tunnel->port && bpf_skb_store_bytes(skb, tunnel->link_layer_length + sizeof(outer), &udp,
-						 sizeof(udp), 0)) ||
-	    /* The next helper wants room for a link-layer header, and fills it in. */
-	    bpf_skb_change_head(skb, ETH_HLEN, 0))
-		return drop(index, DROP_SEND_REFUSED, size.packets);
-	skb->mark = 0;			/* the inner packet's, which says nothing of the outer one */
-
-	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
-	if (counters) {
-		counters->packets_out += size.packets;
-		counters->bytes_out += size.octets;
-	}
-	count_rule(decision.rule, size.packets);
-	if (route.family == AF_INET6) {		/* an IPv4 route by an IPv6 gateway (RFC 8950) */
-		next.nh_family = AF_INET6;
-		__builtin_memcpy(next.ipv6_nh, route.ipv6_dst, sizeof(next.ipv6_nh));
-	} else {
-		next.ipv4_nh = route.ipv4_dst;
-	}
-	return bpf_redirect_neigh(route.ifindex, &next, sizeof(next), 0);
+	return send(skb, tunnel, &decision, &inner, &size);
 }
 
 /* The codepoint to forward (RFC 6040 section 4.2, figure 4), or ECN_DROP. */
