@@ -42,6 +42,19 @@ class By(Enum):
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What both measurements are put in relation to, for information.
+
+    Attributes:
+        name: what it is.
+        measure: measures it, in the unit of the comparison.
+    """
+
+    name: str
+    measure: Measurement
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What is compared.
 
@@ -52,6 +65,7 @@ class Comparison:
         ours: measures v6ferry.
         peer: measures what it is compared with.
         by: what the two are compared by.
+        reference: a third that is measured in every round, if there is one.
     """
 
     name: str
@@ -60,6 +74,7 @@ class Comparison:
     ours: Measurement
     peer: Measurement
     by: By = By.RATIO
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +94,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Round:
-    """The two measurements of one round."""
+    """The measurements of one round."""
 
     ours: float
     peer: float
+    reference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,14 @@ class Result:
     def peer(self) -> float:
         """The median of the peer's measurements."""
         return median(one.peer for one in self.rounds)
+
+    @property
+    def of_reference(self) -> tuple[float, float] | None:
+        """The ratios of our median and of the peer's to that of the reference."""
+        measured = [one.reference for one in self.rounds if one.reference is not None]
+        if not measured:
+            return None
+        return self.ours / median(measured), self.peer / median(measured)
 
     @property
     def figures(self) -> list[float]:
@@ -146,4 +170,5 @@ def compare(comparison: Comparison, rounds: int) -> Iterator[Round]:
             peer, ours = comparison.peer(), comparison.ours()
         if ours <= 0 or peer <= 0:
             raise BenchError(f"{comparison.name}: measured ours {ours:g} and peer {peer:g}")
-        yield Round(ours, peer)
+        reference = comparison.reference.measure() if comparison.reference else None
+        yield Round(ours, peer, reference)

@@ -61,6 +61,14 @@ def _remarks(results: Sequence[Result]) -> list[str]:
         "sign the difference between them. Spread: the least and the greatest of a round.",
     ]
     for result in results:
+        if result.comparison.reference and result.of_reference:
+            lines.append(
+                "{}: v6ferry {:.3f} and the peer {:.3f} of {}.".format(
+                    result.comparison.name,
+                    *result.of_reference,
+                    result.comparison.reference.name,
+                )
+            )
         if result.is_noisy:
             low, high = (_figure(result, end) for end in result.spread)
             lines.append(
@@ -79,7 +87,7 @@ def write(found: Sequence[Result | Fact], path: Path) -> None:
 def _as_dict(found: Result | Fact) -> dict[str, object]:
     if isinstance(found, Fact):
         return {"name": found.name, "value": round(found.value, 4), "unit": found.unit}
-    return {
+    told: dict[str, object] = {
         "name": found.comparison.name,
         "ours": round(found.ours, 3),
         "peer": round(found.peer, 3),
@@ -90,3 +98,7 @@ def _as_dict(found: Result | Fact) -> dict[str, object]:
         "spread": [round(end, 4) for end in found.spread],
         "rounds": len(found.rounds),
     }
+    if found.comparison.reference and found.of_reference:
+        told["reference"] = found.comparison.reference.name
+        told["of_reference"] = [round(one, 4) for one in found.of_reference]
+    return told

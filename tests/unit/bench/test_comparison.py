@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.bench import report
-from tests.bench.comparison import BenchError, By, Comparison, Result, Round, compare
+from tests.bench.comparison import BenchError, By, Comparison, Reference, Result, Round, compare
 
 
 def result(by: By, goal: float, *rounds: tuple[float, float]) -> Result:
@@ -64,3 +64,21 @@ def test_report_says_figure_goal_and_whether_it_is_reached(tmp_path):
     ratio, difference = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert (ratio["ratio"], ratio["reached"]) == (0.8, False)
     assert (difference["difference"], difference["reached"]) == (2, True)
+
+
+def test_reference_is_measured_in_every_round_and_both_are_put_in_relation_to_it(tmp_path):
+    comparison = Comparison(
+        "packets",
+        "packets/s",
+        1,
+        lambda: 8.0,
+        lambda: 9.0,
+        reference=Reference("plain", lambda: 10.0),
+    )
+    found = Result(comparison, tuple(compare(comparison, 2)))
+    assert found.of_reference == (0.8, 0.9)
+    assert "packets: v6ferry 0.800 and the peer 0.900 of plain." in report.text([found])
+    report.write([found], tmp_path / "bench.json")
+    (told,) = json.loads((tmp_path / "bench.json").read_text())
+    assert (told["reference"], told["of_reference"]) == ("plain", [0.8, 0.9])
+    assert result(By.RATIO, 1, (1, 1)).of_reference is None
