@@ -96,11 +96,13 @@ def test_vlan_beside_the_untagged_traffic_of_its_interface(lab: Lab) -> None:
 def test_bond_whose_active_port_fails_while_a_stream_runs(lab: Lab) -> None:
     left, right = lab["left"], lab["right"]
     with contextlib.ExitStack() as stack:
+        for port in LINKS:
+            # A bond that goes leaves its ports down.
+            stack.callback(ip, left, f"link set {port} up")
         bond = link(left, "bond0", "bond0 type bond mode active-backup miimon 10")
         stack.enter_context(bond)
         for port in LINKS:
             ip(left, f"link set {port} down")
-            stack.callback(ip, left, f"link set {port} up")
             ip(left, f"link set {port} master bond0")
         ip(left, "link set bond0 type bond active_slave eth0")
         stack.enter_context(bridge(right, *LINKS))
@@ -110,9 +112,9 @@ def test_bond_whose_active_port_fails_while_a_stream_runs(lab: Lab) -> None:
             ping = stream(left, tunnel_address(ends[1]), 2)
             time.sleep(0.5)
             ip(right, "link set eth0 down")
+            stack.callback(ip, right, "link set eth0 up")
             # The bond notices within its interval, and tells the bridge that it has moved.
             assert lost(ping) < 200
-        ip(right, "link set eth0 up")
 
 
 FORWARD = """
