@@ -705,6 +705,7 @@ __attribute__((noinline)) int decide(__u32 index, struct decision *decision)
 	struct forwarding_rule *rule;
 	struct endpoint *peer, endpoint;
 	struct in6_addr source;
+	struct near_rule *near;
 	struct tunnel *tunnel;
 	struct prefix_key key;
 	struct peer_key who;
@@ -718,7 +719,8 @@ __attribute__((noinline)) int decide(__u32 index, struct decision *decision)
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;
 	__builtin_memcpy(key.address, &source, sizeof(key.address));
-	if (!is_near(index, bpf_map_lookup_elem(&near_sources, &key), decision->ends.source, 0))
+	near = bpf_map_lookup_elem(&near_sources, &key);
+	if (!is_near(index, near, decision->ends.source, 0))
 		return DROP_INNER_SOURCE;
 	as_octets(&decision->ends.destination, (struct in6_addr *)key.address);
 	rule = bpf_map_lookup_elem(&forwarding, &key);
@@ -744,7 +746,8 @@ __attribute__((noinline)) int decide(__u32 index, struct decision *decision)
 		return DROP_LOOP_ENDPOINT;
 	if (!is_unicast_endpoint(endpoint.address) || !is_allowed(index, endpoint.address))
 		return DROP_SLOTS + UP_NO_ENDPOINT;
-	if (embeds_ours(index, tunnel, decision->ends.source) &&
+	/* What a near rule accepts is ours, such as a prefix on the interfaces behind us: no loop. */
+	if (!near && embeds_ours(index, tunnel, decision->ends.source) &&
 	    !is_member(index, SET_HOST_ADDRESS, &source))
 		return DROP_LOOP_SOURCE;
 	decision->rule = rule->identifier;
@@ -921,6 +924,7 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 	struct in6_addr source, destination;
 	struct endpoint *peer, endpoint;
 	struct ingress_rule *rule;
+	struct near_rule *near;
 	struct tunnel *tunnel;
 	struct prefix_key key;
 	struct peer_key who;
@@ -945,10 +949,10 @@ __attribute__((noinline)) int judge(__u32 index, struct decision *decision)
 	key.prefix_length = 32 + 128;
 	key.tunnel = index;
 	__builtin_memcpy(key.address, &destination, sizeof(key.address));
-	if (!is_near(index, bpf_map_lookup_elem(&near_destinations, &key),
-		     decision->ends.destination, decision->ends.outer_destination))
+	near = bpf_map_lookup_elem(&near_destinations, &key);
+	if (!is_near(index, near, decision->ends.destination, decision->ends.outer_destination))
 		return DROP_INNER_DESTINATION;
-	if (decision->ends.destination.high >> 54 != 0xfe80 >> 6 &&
+	if (!near && decision->ends.destination.high >> 54 != 0xfe80 >> 6 &&
 	    embeds_ours(index, tunnel, decision->ends.destination) &&
 	    !is_member(index, SET_HOST_ADDRESS, &destination))
 		return DROP_LOOP_DESTINATION;

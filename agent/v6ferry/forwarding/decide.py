@@ -92,7 +92,8 @@ def decide_encapsulation(
         return Drop(DropReason.ENDPOINT_NOT_UNICAST, rule.name)
     if not _is_allowed(table, endpoint.address):
         return Drop(DropReason.ENDPOINT_REFUSED, rule.name)
-    if source not in table.host_addresses and _embeds_ours(table, source):
+    # What a near rule accepts is ours, such as a prefix on the interfaces behind us: no loop.
+    if near is None and source not in table.host_addresses and _embeds_ours(table, source):
         return Drop(DropReason.LOOP_SOURCE, rule.name)
     return Encapsulate(endpoint.address, outer_source(table, source), rule.name, port)
 
@@ -141,7 +142,8 @@ def decide_decapsulation(
     if near is not None and not _is_near(near, destination, frozenset({outer_destination})):
         return Drop(DropReason.INNER_DESTINATION)
     if (
-        not destination.is_link_local
+        near is None
+        and not destination.is_link_local
         and destination not in table.host_addresses
         and _embeds_ours(table, destination)
     ):

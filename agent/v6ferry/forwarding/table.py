@@ -171,7 +171,9 @@ class EndpointRule:
 class NearRule:
     """Which inner addresses under ``prefix`` may be on the near side of the tunnel.
 
-    Those are the sources of what is sent, and the destinations of what is received.
+    Those are the sources of what is sent, and the destinations of what is received. An address that
+    a rule accepts leads to the near side and no further, so it is never a loop (RFC 6324), even if
+    it embeds our endpoint: make rules for prefixes of which this is so.
     """
 
     prefix: IPv6Network

@@ -284,3 +284,18 @@ def test_ipv4_compatible_tunnel_refuses_martians_all_the_same_rfc4213_3_6(martia
 def test_ipv4_compatible_addresses_are_refused_elsewhere_rfc4213_3_6():
     assert arrival(link(), "::157.60.0.1", "2001:db8::1") == Drop(DropReason.INNER_SOURCE)
     assert arrival(link(), "2001:db8::2", "::131.107.0.1") == Drop(DropReason.INNER_DESTINATION)
+
+
+def test_prefix_behind_us_that_embeds_our_endpoint_is_no_loop_rfc6324_3_3():
+    """Where a near rule says that it is ours: hosts of a site are behind the site's router."""
+    behind = IPv6Address("2002:836b:1:6::9")  # of no interface of this host
+    one = sixtofour(source_rules=NEAR, destination_rules=NEAR)
+    assert decide_encapsulation(one, behind, THEIR_SITE) == Encapsulate(THERE, None, "sites")
+    assert decide_decapsulation(one, THERE, HERE, THEIR_SITE, behind) == Accept("sites")
+    without = sixtofour()
+    out = decide_encapsulation(without, behind, THEIR_SITE)
+    into = decide_decapsulation(without, THERE, HERE, THEIR_SITE, behind)
+    assert (out, into) == (
+        Drop(DropReason.LOOP_SOURCE, "sites"),
+        Drop(DropReason.LOOP_DESTINATION),
+    )
