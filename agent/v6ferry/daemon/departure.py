@@ -54,6 +54,10 @@ async def leave(
     except SystemFault as fault:
         problems.append(str(fault))
     try:
+        await host.link_addresses.release(label)
+    except SystemFault as fault:
+        problems.append(str(fault))
+    try:
         problems += [line for line in host.ledger.release(label) if line.startswith("left ")]
     except SystemFault as fault:
         problems.append(str(fault))

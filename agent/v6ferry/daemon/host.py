@@ -6,9 +6,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from v6ferry.daemon.links import LinkCarrier
 from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
 from v6ferry.system.service_manager import ServiceManager
@@ -31,3 +33,5 @@ class Host:
     names: NameKeeper
     snapshots: Snapshots
     service_manager: ServiceManager
+    links: LinkCarrier
+    link_addresses: LinkAddresses

@@ -16,6 +16,7 @@ from v6ferry import __version__
 from v6ferry.daemon.api import Api
 from v6ferry.daemon.control import ControlServer, SingleInstance
 from v6ferry.daemon.host import Host, clock
+from v6ferry.daemon.links import LinkCarrier
 from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.settings import DEFAULT_GROUP, SOCKET_NAME, PlaneChoice, Settings
 from v6ferry.daemon.snapshots import Snapshots
@@ -29,6 +30,7 @@ from v6ferry.naming.resolve import Resolver
 from v6ferry.naming.settings import ResolverSettings
 from v6ferry.system.errors import SystemFault, refused
 from v6ferry.system.files import give_to_group
+from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
 from v6ferry.system.resolver_helper import DelegatedResolverConfiguration
@@ -68,6 +70,8 @@ async def run(settings: Settings) -> None:
         manager.store(_PROTOCOL41, underlay.protocol41.fileno())
         plane = _plane(settings.plane, loop, underlay, netlink)
         stack.callback(plane.close)
+        links = LinkCarrier(loop)
+        stack.callback(links.close)
         resolver_settings = ResolverSettings()
         names = NameKeeper(
             Resolver([HostsFile(settings=resolver_settings), DnsSource(resolver_settings)])
@@ -83,6 +87,10 @@ async def run(settings: Settings) -> None:
             names=names,
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
             service_manager=manager,
+            links=links,
+            link_addresses=LinkAddresses(
+                settings.runtime_directory / "addresses.json", netlink.links
+            ),
         )
         supervisor = Supervisor(Store(settings.state_directory), host)
         await supervisor.start()

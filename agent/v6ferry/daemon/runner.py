@@ -14,7 +14,7 @@ from v6ferry.daemon.departure import alias_of, leave, stored_tun
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
-from v6ferry.engines.interface import Wanted
+from v6ferry.engines.interface import LinkEngine, Wanted
 from v6ferry.forwarding.tunnel import ReceivedControl
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
@@ -135,6 +135,7 @@ class Runner:
     async def stop(self) -> None:
         """End, but leave everything in place for the next agent."""
         await self._end_tasks()
+        self._host.links.forget(self.resource.label)
         self._save_snapshot()
         self._detach()
 
@@ -204,6 +205,7 @@ class Runner:
         await self._end_tasks()
         host, label = self._host, self.resource.label
         host.names.forget(label)
+        host.links.forget(label)
         problems = await leave(host, label, self.interface, self._remove_device)
         for problem in problems:
             self._log.warning("while removing: %s", problem)
@@ -247,6 +249,14 @@ class Runner:
             received.packet, received.outer_source, received.outer_destination, clock()
         )
         self._pump()
+        self._save_snapshot_soon()
+
+    def _received_on_link(self, interface: str, packet: bytes) -> None:
+        if isinstance(self._engine, LinkEngine):
+            self._engine.receive_on_link(interface, packet, clock())
+            self._pump()
+
+    def _save_snapshot_soon(self) -> None:
         if self._snapshot_timer is None:
             loop = asyncio.get_running_loop()
             delay = max(SNAPSHOT_DELAY, self._snapshot_took / SNAPSHOT_SHARE)
@@ -278,6 +288,9 @@ class Runner:
         elif wanted.table != self._wanted.table:
             plane.update(wanted.table)
         if wanted != self._wanted:
+            if wanted.links != (() if self._wanted is None else self._wanted.links):
+                # A successor has to know which prefixes hosts were given.
+                self._save_snapshot_soon()
             self._wanted = wanted
             self._dirty.set()
             self._host.names.want(
@@ -288,6 +301,9 @@ class Runner:
             )
         for one in self._engine.packets_to_send():
             plane.send_control(self.interface, one.packet, one.endpoint, one.source)
+        if isinstance(self._engine, LinkEngine):
+            for link_packet in self._engine.link_packets_to_send():
+                self._host.links.send(link_packet)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -353,6 +369,9 @@ class Runner:
             done += enable_ipv6_forwarding(host.ledger, label)
         else:
             done += host.ledger.release(label)
+        done += await host.link_addresses.apply(label, wanted.links, clock())
+        solicited = {link.interface for link in wanted.links if link.solicited}
+        host.links.listen(label, solicited, self._received_on_link)
         done += await host.netlink.apply_interface(wanted.interface, clock())
         await host.plane.settle_tunnel(self.interface)
         if wanted.dns != self._dns:

@@ -162,9 +162,12 @@ class Supervisor:
     # Following the host
 
     async def _look_at_host(self, own_interfaces: Iterable[str]) -> HostFacts:
-        netlink = self._host.netlink
-        facts = await netlink.underlay(exclude=set(own_interfaces))
-        return replace(facts, host_addresses=await netlink.host_ipv6_addresses())
+        netlink, own = self._host.netlink, set(own_interfaces)
+        facts = await netlink.underlay(exclude=own)
+        links = await netlink.links.facts(exclude=own)
+        self._host.links.update_facts(links)
+        addresses = await netlink.host_ipv6_addresses()
+        return replace(facts, host_addresses=addresses, links=links)
 
     async def _settle_uplinks(self) -> None:
         """Let the plane know the ways to the underlay, as long as there are tunnels."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
-from typing import Any, Protocol
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol, runtime_checkable
 
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.system.state import DnsConfiguration, HostFacts, InterfaceState
+from v6ferry.system.state import DnsConfiguration, HostFacts, InterfaceState, LinkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,17 @@ class OutgoingPacket:
     endpoint: IPv4Address
     source: IPv4Address | None = None
     """Outer source; None leaves it to the kernel's routing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPacket:
+    """An ICMPv6 packet of the engine's own on one of the host's own interfaces."""
+
+    interface: str
+    packet: bytes
+    """With its IPv6 header."""
+    destination: IPv6Address
+    """A link-local or multicast one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,8 @@ class Wanted:
     endpoints: frozenset[IPv4Address] = frozenset()
     """Endpoints whose preferred source address should be among the facts."""
     dns: DnsConfiguration = field(default_factory=DnsConfiguration)
+    links: tuple[LinkState, ...] = ()
+    """The host's own interfaces that the engine serves; it is a ``LinkEngine`` then."""
 
 
 class Engine(Protocol):
@@ -88,3 +101,14 @@ class Engine(Protocol):
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """Take over from a predecessor's snapshot; what does not parse is ignored."""
+
+
+@runtime_checkable
+class LinkEngine(Engine, Protocol):
+    """An engine that is also a router on interfaces of the host's own (``Wanted.links``)."""
+
+    def receive_on_link(self, interface: str, packet: bytes, now: float) -> None:
+        """A router solicitation came in on one of those interfaces."""
+
+    def link_packets_to_send(self) -> list[LinkPacket]:
+        """Packets to send on those interfaces now; each is returned once."""

@@ -164,7 +164,7 @@ def interface_changes(
     living = [a for a in wanted.addresses if a.valid_until is None or a.valid_until > now]
     present_addresses = {a.address: a for a in present.addresses}
     for address in living:
-        yield from _address_changes(name, address, present_addresses.get(address.address), now)
+        yield from address_changes(name, address, present_addresses.get(address.address), now)
     yield from _route_changes(name, wanted.routes, present.routes)
     keep = {a.address for a in living}
     for extra in present.addresses:
@@ -172,9 +172,23 @@ def interface_changes(
             yield AddressChange("remove", name, extra.address, extra.prefix_length)
 
 
-def _address_changes(
-    name: str, wanted: InterfaceAddress, present: PresentAddress | None, now: float
+def address_changes(
+    name: str,
+    wanted: InterfaceAddress,
+    present: PresentAddress | None,
+    now: float,
+    *,
+    with_route: bool = False,
 ) -> Iterator[AddressChange]:
+    """Yield what has to be done for one address.
+
+    Args:
+        name: Of the interface.
+        wanted: What it should have.
+        present: What it has there; None for nothing.
+        now: Seconds on the clock of ``wanted``'s times.
+        with_route: Whether the kernel is to keep the address's prefix as an on-link route.
+    """
     valid = _remaining(wanted.valid_until, now)
     preferred = min(_remaining(wanted.preferred_until, now), valid)
     operation: Literal["add", "refresh"] = "refresh"
@@ -185,7 +199,7 @@ def _address_changes(
         yield AddressChange("remove", name, present.address, present.prefix_length)
         operation = "add"
     elif (
-        not present.makes_prefix_route
+        present.makes_prefix_route == with_route
         and _same_lifetime(present.valid_lifetime, valid)
         and _same_lifetime(present.preferred_lifetime, preferred)
     ):

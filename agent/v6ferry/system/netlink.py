@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,8 @@ from v6ferry.system.interface_changes import (
     RouteChange,
     interface_changes,
 )
+from v6ferry.system.links import Links
+from v6ferry.system.netlink_dump import dump
 from v6ferry.system.netlink_events import watch_changes
 from v6ferry.system.netlink_messages import (
     error_number,
@@ -54,7 +56,6 @@ from v6ferry.system.underlay import underlay_facts
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
 _IFA_F_NOPREFIXROUTE = 0x200
-_NLM_F_DUMP_INTR = 0x10
 _RT_TABLE_MAIN = 254
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
@@ -69,7 +70,6 @@ _NO_ROUTE = frozenset(
     }
 )
 _ALREADY_GONE = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL})
-_DUMP_ATTEMPTS = 5
 
 _TUNNEL_SYSCTLS = {
     # The engine forms the addresses: no link-local one from the kernel (IN6_ADDR_GEN_MODE_NONE).
@@ -111,6 +111,7 @@ class Netlink:
         # table, the routes of one interface still take a millisecond.
         self._rtnetlink = AsyncIPRoute(strict_check=True, ext_ack=True)
         self.traffic_control = TrafficControl(self._rtnetlink)
+        self.links = Links(self._rtnetlink)
         return self
 
     async def __aexit__(
@@ -403,16 +404,4 @@ class Netlink:
         return tuple(entry for message in messages for entry in present_routes(message, index))
 
     async def _dump(self, what: str, **filters: Any) -> list[Any]:
-        """Return all messages of a dump that the kernel filters."""
-        request: Callable[..., Awaitable[Any]] = getattr(self._rtnetlink, what)
-        for _attempt in range(_DUMP_ATTEMPTS):
-            try:
-                # dump_filter=None: without it pyroute2 filters by itself, after a full dump.
-                answer = await request("dump", dump_filter=None, **filters)
-                messages = [message async for message in answer]
-            except (NetlinkError, OSError) as error:
-                raise fault_of(f"list the kernel's {what} entries", error) from error
-            if not any(message["header"]["flags"] & _NLM_F_DUMP_INTR for message in messages):
-                break
-        # A table that changes all the time: the next event brings another look at it.
-        return messages
+        return await dump(self._rtnetlink, what, **filters)

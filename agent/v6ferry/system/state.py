@@ -38,6 +38,17 @@ class UnderlayRoute(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LinkFacts:
+    """What is known of an interface on which a router may advertise prefixes."""
+
+    index: int
+    link_local: IPv6Address | None = None
+    """The address that router advertisements come from; None until it is known to be unique."""
+    is_up: bool = True
+    """Whether the interface is up and has a carrier."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What an engine is told about its host."""
 
@@ -56,11 +67,13 @@ class HostFacts:
     """Every IPv6 address of the host, on whatever interface."""
     foreign_routes: tuple[Route, ...] = ()
     """Routes through the engine's tunnel interface that somebody else has set (FRR, `ip route`)."""
+    links: Mapping[str, LinkFacts] = field(default_factory=dict)
+    """By name, all interfaces but loopback and this agent's tunnels."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceAddress:
-    """An IPv6 address that a tunnel interface should have."""
+    """An IPv6 address that an interface should have."""
 
     address: IPv6Address
     prefix_length: int = 64
@@ -87,6 +100,17 @@ class InterfaceState:
     routes: tuple[Route, ...] = ()
     forwarding: bool = False
     """Whether the host must forward IPv6 packets (a router)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What one of the host's own interfaces should have besides what others give it."""
+
+    interface: str
+    addresses: tuple[InterfaceAddress, ...] = ()
+    """On-link prefixes come with them; whatever else the interface has is left alone."""
+    solicited: bool = False
+    """Whether router solicitations are to be heard there."""
 
 
 @dataclass(frozen=True, slots=True)
