@@ -76,7 +76,7 @@ DeviceAllow=/dev/net/tun rw
 ReadWritePaths=/proc/sys/net
 ProtectProc=invisible
 RemoveIPC=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
 SystemCallFilter=~@privileged @resources
 # Programs that carry the tunnels in the kernel.
 SystemCallFilter=bpf

@@ -13,6 +13,8 @@ between it and a native IPv6 segment::
 Every host is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
 ``isatap-two-routers`` adds ``router2``, 10.0.2.1 on the intranet and 2001:db8:0:c::2 on the native
 segment; ``c`` keeps its default route through ``router`` and has one through ``router2`` behind it.
+``configured`` has all of that, and ``branch``, 10.0.3.1, the router of another native segment, that
+of ``d``: 2001:db8:0:d::1 and 2001:db8:0:d::d.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from tests.lab.topology import Host, Interface, Network, Route, Topology, Zone
 DOMAIN = "corp.example"
 NAME_SERVER = "10.0.1.53"
 NATIVE = "native"
+BRANCH_LAN = "branch-lan"
 
 _EVERYTHING_IPV4 = IPv4Network("0.0.0.0/0")
 _EVERYTHING_IPV6 = IPv6Network("::/0")
@@ -55,17 +58,24 @@ def _intranet_host(
     )
 
 
-def _native(address: str) -> tuple[Interface, ...]:
-    return (Interface("lan0", NATIVE, (ip_interface(f"{address}/64"),)),)
+def _native(address: str, network: str = NATIVE) -> tuple[Interface, ...]:
+    return (Interface("lan0", network, (ip_interface(f"{address}/64"),)),)
 
 
-def _isatap(name: str, routers: Mapping[str, tuple[str, str]]) -> Topology:
+def _isatap(
+    name: str,
+    routers: Mapping[str, tuple[str, str]],
+    branches: tuple[Host, ...] = (),
+    branch_hosts: tuple[Host, ...] = (),
+) -> Topology:
     """Return the example intranet.
 
     Args:
         name: of the topology.
         routers: ISATAP routers by name, each with its IPv4 address on the intranet and its IPv6
             address on the native segment, in the order in which ``c`` prefers them.
+        branches: more hosts of the intranet, routers of ``BRANCH_LAN``.
+        branch_hosts: who is on that segment.
     """
     intranet = (
         *(
@@ -75,6 +85,7 @@ def _isatap(name: str, routers: Mapping[str, tuple[str, str]]) -> Topology:
         _intranet_host("a", "192.168.47.99", group="isatap_hosts"),
         _intranet_host("b", "131.107.71.209", group="isatap_hosts"),
         _intranet_host("dns", NAME_SERVER, group="name_servers", zones=(Zone(DOMAIN),)),
+        *branches,
     )
     core = Host(
         "core",
@@ -104,8 +115,9 @@ def _isatap(name: str, routers: Mapping[str, tuple[str, str]]) -> Topology:
         networks=(
             *(Network(f"{host.name}-uplink", ipv6=False) for host in intranet),
             Network(NATIVE),
+            *(Network(BRANCH_LAN) for _branch in branches),
         ),
-        hosts=(*intranet, native_host, core),
+        hosts=(*intranet, native_host, *branch_hosts, core),
         domain=DOMAIN,
         name_servers=(ip_address(NAME_SERVER),),
     )
@@ -116,6 +128,26 @@ ISATAP_TWO_ROUTERS = _isatap(
     "isatap-two-routers",
     {"router": ("10.0.0.1", "2001:db8:0:c::1"), "router2": ("10.0.2.1", "2001:db8:0:c::2")},
 )
+CONFIGURED = _isatap(
+    "configured",
+    {"router": ("10.0.0.1", "2001:db8:0:c::1"), "router2": ("10.0.2.1", "2001:db8:0:c::2")},
+    (
+        _intranet_host(
+            "branch",
+            "10.0.3.1",
+            group="branch_routers",
+            lan=_native("2001:db8:0:d::1", BRANCH_LAN),
+        ),
+    ),
+    (
+        Host(
+            "d",
+            interfaces=_native("2001:db8:0:d::d", BRANCH_LAN),
+            routes=(Route(_EVERYTHING_IPV6, ip_address("2001:db8:0:d::1"), metric=1024),),
+            groups=("native_hosts",),
+        ),
+    ),
+)
 
 
 def without_transmit_offload(topology: Topology) -> Topology:
@@ -125,6 +157,6 @@ def without_transmit_offload(topology: Topology) -> Topology:
 
 
 TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
-    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS)}
+    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED)}
 )
 """Topologies by name, as ``python -m tests.lab up NAME`` takes them."""

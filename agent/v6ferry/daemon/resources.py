@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from v6ferry.engines.configured.specification import ConfiguredTunnelSpec
+from v6ferry.engines.configured.tunnel import ConfiguredTunnel
 from v6ferry.engines.interface import Engine
 from v6ferry.engines.isatap.host import IsatapHost
 from v6ferry.engines.isatap.router import IsatapRouter
@@ -36,11 +38,12 @@ class Kind:
     interface: Callable[[Any], str]
 
 
-def _tunnel_interface(spec: IsatapHostSpec | IsatapRouterSpec) -> str:
+def _tunnel_interface(spec: IsatapHostSpec | IsatapRouterSpec | ConfiguredTunnelSpec) -> str:
     return spec.tunnel.interface
 
 
 KINDS: Mapping[str, Kind] = {
+    "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
     "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
 }

@@ -14,8 +14,9 @@ from v6ferry.daemon.departure import alias_of, leave, stored_tun
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
-from v6ferry.engines.interface import LinkEngine, Wanted
+from v6ferry.engines.interface import EchoListener, LinkEngine, Wanted
 from v6ferry.forwarding.tunnel import ReceivedControl
+from v6ferry.system.echo import EchoReplies
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
 from v6ferry.system.sysctl import enable_ipv6_forwarding
@@ -60,6 +61,9 @@ class Runner:
         self._task: asyncio.Task[None] | None = None
         self._snapshot_timer: asyncio.TimerHandle | None = None
         self._snapshot_took = 0.0
+        self._snapshot: dict[str, Any] | None = None
+        """As it was written last."""
+        self._echoes: EchoReplies | None = None
 
     @property
     def interface(self) -> str:
@@ -167,6 +171,7 @@ class Runner:
         return alias is not None
 
     def _detach(self) -> None:
+        self._hear_echo_replies(None)
         if self._tun is None:
             return
         if self.interface in self._host.plane.tables():
@@ -240,6 +245,7 @@ class Runner:
         before = self._wanted.endpoints
         self._engine.name_resolved(name, addresses, clock())
         self._pump()
+        self._save_snapshot_soon()
         if self._wanted.endpoints - before:
             # The reconciler asks the kernel for the source addresses towards the new endpoints.
             self._dirty.set()
@@ -256,6 +262,24 @@ class Runner:
             self._engine.receive_on_link(interface, packet, clock())
             self._pump()
 
+    def _hear_echo_replies(self, identifier: int | None) -> None:
+        """Hear those with the identifier, and with no other."""
+        if self._echoes is not None:
+            if self._echoes.identifier == identifier:
+                return
+            asyncio.get_running_loop().remove_reader(self._echoes)
+            self._echoes.close()
+            self._echoes = None
+        if identifier is not None:
+            self._echoes = EchoReplies(self.interface, identifier)
+            asyncio.get_running_loop().add_reader(self._echoes, self._echo_replied, self._echoes)
+
+    def _echo_replied(self, echoes: EchoReplies) -> None:
+        reply = echoes.receive()
+        if reply is not None and isinstance(self._engine, EchoListener):
+            self._engine.echo_replied(reply.source, reply.sequence, clock())
+            self._pump()
+
     def _save_snapshot_soon(self) -> None:
         if self._snapshot_timer is None:
             loop = asyncio.get_running_loop()
@@ -265,7 +289,10 @@ class Runner:
     def _save_snapshot(self) -> None:
         self._snapshot_timer = None
         began = clock()
-        self._host.snapshots.save(self.resource.label, self._engine.snapshot())
+        snapshot = self._engine.snapshot()
+        if snapshot != self._snapshot:
+            self._host.snapshots.save(self.resource.label, snapshot)
+            self._snapshot = snapshot
         self._snapshot_took = clock() - began
 
     def _on_timer(self) -> None:
@@ -374,6 +401,7 @@ class Runner:
         host.links.listen(label, solicited, self._received_on_link)
         done += await host.netlink.apply_interface(wanted.interface, clock())
         await host.plane.settle_tunnel(self.interface)
+        self._hear_echo_replies(wanted.echo_identifier)
         if wanted.dns != self._dns:
             done += await host.resolver.apply(self.interface, wanted.dns)
             self._dns = wanted.dns

@@ -9,4 +9,5 @@ draws no random number of its own; the daemon (or a test, in virtual time) hands
 ``specification``  checked reading of what a user wrote
 ``lan``            the router's side of private interfaces: prefixes and advertisements
 ``isatap``         ISATAP host and router (RFC 5214)
+``configured``     configured tunnels (RFC 4213)
 """

@@ -53,6 +53,8 @@ class Wanted:
     dns: DnsConfiguration = field(default_factory=DnsConfiguration)
     links: tuple[LinkState, ...] = ()
     """The host's own interfaces that the engine serves; it is a ``LinkEngine`` then."""
+    echo_identifier: int | None = None
+    """Of the engine's own ICMPv6 echo requests; an ``EchoListener`` hears the replies to them."""
 
 
 class Engine(Protocol):
@@ -112,3 +114,11 @@ class LinkEngine(Engine, Protocol):
 
     def link_packets_to_send(self) -> list[LinkPacket]:
         """Packets to send on those interfaces now; each is returned once."""
+
+
+@runtime_checkable
+class EchoListener(Protocol):
+    """An engine that sends echo requests of its own (RFC 4443 section 4.1)."""
+
+    def echo_replied(self, source: IPv6Address, sequence: int, now: float) -> None:
+        """A reply with ``Wanted.echo_identifier`` has come in through the tunnel interface."""

@@ -13,6 +13,8 @@ from v6ferry.engines.specification import Options, SpecificationError
 from tests.demo.playbook import ROOT
 from tools.write_role import role_files
 
+REQUIRED = {"configured_tunnel": {"remote": "192.0.2.1"}}
+"""What a kind cannot do without; the agent says so."""
 NOT_OF_THE_SPECIFICATION = {"name", "state", "wait", "socket"}
 MODULES = {
     kind: importlib.import_module(f"ansible_collections.v6ops.transition.plugins.modules.{kind}")
@@ -23,7 +25,7 @@ MODULES = {
 def agent_options(kind):
     """The options that the agent knows: it lists them when it meets an unknown one."""
     with pytest.raises(SpecificationError) as raised:
-        check(kind, "default", {"~": 1})
+        check(kind, "default", {**REQUIRED.get(kind, {}), "~": 1})
     return set(str(raised.value).partition("known: ")[2].split(", "))
 
 
@@ -97,14 +99,16 @@ def test_module_s_defaults_are_the_agent_s(kind):
         for name, option in MODULES[kind].SPEC.items()
         if option.get("default") is not None
     }
-    assert check(kind, "default", defaults).parsed == check(kind, "default", {}).parsed
+    required = REQUIRED.get(kind, {})
+    explicit = check(kind, "default", {**required, **defaults})
+    assert explicit.parsed == check(kind, "default", required).parsed
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_choices_are_all_taken_by_the_agent(kind):
     for name, option in MODULES[kind].SPEC.items():
         for choice in option.get("choices", ()):
-            check(kind, "default", {name: choice})
+            check(kind, "default", {**REQUIRED.get(kind, {}), name: choice})
 
 
 def test_unknown_option_lists_the_known_ones():
