@@ -45,6 +45,8 @@ def _resource(one: Answer) -> Iterable[str]:
     for route in status.get("routes", ()):
         if route["gateway"] is not None:
             yield f"  route       {route['prefix']} via {_readable(route['gateway'])}"
+    if "remote" in status:
+        yield from _configured_only(status)
     yield from _router_only(status)
     for title, key in (("DNS", "dns_servers"), ("search", "dns_search"), ("ignored", "ignored")):
         if status.get(key):
@@ -52,6 +54,19 @@ def _resource(one: Answer) -> Iterable[str]:
     for name, error in status.get("name_errors", {}).items():
         yield f"  name        {name}: {error}"
     yield from _counters(status.get("counters"))
+
+
+def _configured_only(status: Answer) -> Iterable[str]:
+    name = f" ({status['remote_name']})" if status["remote_name"] else ""
+    yield f"  remote      {status['remote'] or 'not known'}{name}"
+    for route in status["routes"]:
+        yield f"  route       {route['prefix']} metric {route['metric']}"
+    for prefix in status["withdrawn_routes"]:
+        yield f"  withdrawn   {prefix}"
+    asked = status["keepalive"]
+    if asked is not None:
+        losses = f", {asked['losses']} lost" if asked["losses"] else ""
+        yield f"  keepalive   {asked['target']} is {asked['state']}{losses}"
 
 
 def _router_only(status: Answer) -> Iterable[str]:

@@ -178,11 +178,13 @@ class Doctor:
                 label,
                 "warning",
                 error,
-                "add it to the DNS (isatap_dns does) or the hosts file, or give the router's"
-                " IPv4 address",
+                "add it to the DNS (for ISATAP, isatap_dns does) or the hosts file, or give the"
+                " IPv4 address instead",
             )
         for router in status.get("routers", ()):
             yield from self._router(label, router)
+        if status.get("keepalive"):
+            yield from self._keepalive(label, status)
         for reason, count in status.get("counters", {}).get("drops", {}).items():
             if reason in _ADVICE_ON_DROPS:
                 yield Check(
@@ -213,6 +215,21 @@ class Doctor:
                 f" {router['solicitations_without_answer']} router solicitations",
                 "look whether an ISATAP router runs there, and whether firewalls let protocol 41"
                 " pass both ways",
+            )
+
+    @staticmethod
+    def _keepalive(label: str, status: dict[str, Any]) -> Iterator[Check]:
+        asked = status["keepalive"]
+        if asked["state"] == "silent":
+            target, what = asked["target"], asked["method"].replace("_", " ")
+            yield Check(
+                label,
+                "warning",
+                f"{target} is silent: {asked['losses']} keepalives ({what}) without an answer",
+                f"look whether the tunnel is configured at {status['remote']} with"
+                f" {status['local']} as its remote address, and whether firewalls and NATs between"
+                " the two let protocol 41 pass; if that end has another address than"
+                f" {target}, set keepalive_target",
             )
 
     def _forwarding(self, label: str) -> Check:

@@ -22,14 +22,15 @@ from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _WHY = {
     DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
-    DropReason.REFUSED_BY_RULE: "the rule refuses it",
+    DropReason.REFUSED_BY_RULE: "the rule refuses it, for want of a far end: see v6ferry show",
+    DropReason.ENDPOINT_REFUSED: "the endpoint is not among allowed_endpoints",
     DropReason.DESTINATION_NOT_EMBEDDED: (
         "it lies in an on-link prefix of the tunnel but its interface identifier embeds no IPv4"
         " address (expected ...:5efe:w.x.y.z)"
     ),
-    DropReason.ENDPOINT_NOT_UNICAST: "the IPv4 address it embeds is not a unicast address",
-    DropReason.MULTICAST: "ISATAP links carry no multicast (RFC 5214 section 6.3)",
-    DropReason.LOOP_ENDPOINT: "the IPv4 address it embeds is this host's own: a loop (RFC 6324)",
+    DropReason.ENDPOINT_NOT_UNICAST: "the endpoint is not a unicast address",
+    DropReason.MULTICAST: "this tunnel carries no multicast (RFC 5214 section 6.3)",
+    DropReason.LOOP_ENDPOINT: "the endpoint is this host itself: a loop (RFC 6324)",
     DropReason.LOOP_SOURCE: "the source embeds an IPv4 address of this host: a loop (RFC 6324)",
 }
 

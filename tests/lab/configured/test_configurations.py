@@ -27,7 +27,7 @@ def test_router_to_router_connects_two_networks(lab: Lab, plane: str) -> None:
         assert pings(lab["c"], D)
         assert pings(lab["d"], C)
         seen = status(lab["router"], "branch")
-        assert seen["plane"] == plane
+        assert seen["plane"].lower() == plane
         assert (seen["local"], seen["remote"], seen["interface"]) == (ROUTER, BRANCH, "ct-branch")
         assert addresses(lab["router"], "ct-branch") == {"fe80::a00:1"}
     assert addresses(lab["router"], "ct-branch") == set()
