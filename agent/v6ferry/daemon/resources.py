@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from v6ferry.engines.compatible import CompatibleTunnel, CompatibleTunnelSpec
 from v6ferry.engines.configured.specification import ConfiguredTunnelSpec
 from v6ferry.engines.configured.tunnel import ConfiguredTunnel
 from v6ferry.engines.interface import Engine
@@ -38,11 +39,14 @@ class Kind:
     interface: Callable[[Any], str]
 
 
-def _tunnel_interface(spec: IsatapHostSpec | IsatapRouterSpec | ConfiguredTunnelSpec) -> str:
+def _tunnel_interface(
+    spec: IsatapHostSpec | IsatapRouterSpec | ConfiguredTunnelSpec | CompatibleTunnelSpec,
+) -> str:
     return spec.tunnel.interface
 
 
 KINDS: Mapping[str, Kind] = {
+    "compatible_tunnel": Kind(CompatibleTunnelSpec.parse, CompatibleTunnel, _tunnel_interface),
     "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
     "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),

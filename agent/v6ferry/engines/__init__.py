@@ -10,4 +10,5 @@ draws no random number of its own; the daemon (or a test, in virtual time) hands
 ``lan``            the router's side of private interfaces: prefixes and advertisements
 ``isatap``         ISATAP host and router (RFC 5214)
 ``configured``     configured tunnels (RFC 4213)
+``compatible``     automatic tunnels between IPv4-compatible addresses (RFC 2893)
 """
