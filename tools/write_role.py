@@ -5,8 +5,9 @@
     tools/write_role.py KIND...
 
 A role has the module's options with the role's name before each, and calls the module once; so its
-defaults, its argument specification and its task follow from the documentation. Run this after a
-change of the options; a test compares the two.
+defaults, its argument specification and its task follow from the documentation. A role of ``LISTS``
+has one variable, a list of resources, and calls the module for each. Run this after
+a change of the options; a test compares the two.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COLLECTION = "ansible_collections.v6ops.transition.plugins"
 NOT_OF_THE_ROLE = {"socket"}
 FIRST = ("name", "state")
+LISTS = {"configured_tunnels": "configured_tunnel"}
+"""Roles for many resources of one kind."""
 LONGEST_LINE = 100
 META = """---
 galaxy_info:
@@ -113,8 +116,68 @@ def task(kind: str, content: dict[str, Any], options: dict[str, Any]) -> list[di
     return [{"name": what, f"v6ops.transition.{kind}": values}]
 
 
+def list_role_files(role: str, kind: str) -> dict[str, str]:
+    """The files of a role for many resources of a kind, by path in its directory."""
+    module = importlib.import_module(f"{COLLECTION}.modules.{kind}")
+    content = yaml.safe_load(module.DOCUMENTATION)
+    options = {
+        name: option
+        for name, option in sorted(options_of(module.DOCUMENTATION).items())
+        if name not in NOT_OF_THE_ROLE
+    }
+    what = f"{content['short_description']}, for each of a list"
+    variable = f"{role}_list"
+    # Names of options are those of the items here, so references have no role's name before them.
+    items = {name: described("", option) for name, option in options.items()}
+    text = yaml.safe_dump(items).replace("C(_", "C(")
+    items = yaml.safe_load(text)
+    items["name"] = {key: one for key, one in items["name"].items() if key != "default"}
+    items["name"]["required"] = True
+    specification = {
+        "short_description": what,
+        "version_added": content["version_added"],
+        "author": ["v6ops"],
+        "description": [
+            f"{what}.",
+            "The agent must be running (role C(v6ops.transition.agent)).",
+            f"The options of an item are those of the module C(v6ops.transition.{kind}).",
+        ],
+        "options": {
+            variable: {
+                "description": ["The resources, each with a name of its own."],
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": items,
+            }
+        },
+    }
+    names = [*FIRST, *sorted(set(options) - set(FIRST))]
+    values = {
+        name: f"{{{{ item.{name}{'' if name == 'name' else ' | default(omit)'} }}}}"
+        for name in names
+    }
+    tasks = [
+        {
+            "name": content["short_description"],
+            f"v6ops.transition.{kind}": values,
+            "loop": f"{{{{ {variable} }}}}",
+            "loop_control": {"label": "{{ item.name }}"},
+        }
+    ]
+    head = "# What an item can have: meta/argument_specs.yml, or ansible-doc.\n"
+    return {
+        "defaults/main.yml": f"---\n{head}{dumped({variable: []})}",
+        "meta/argument_specs.yml": f"---\n{dumped({'argument_specs': {'main': specification}})}",
+        "meta/main.yml": META.format(description=what),
+        "tasks/main.yml": f"---\n{dumped(tasks, quotes=True)}",
+    }
+
+
 def role_files(kind: str) -> dict[str, str]:
     """The files of a role, by path in its directory."""
+    if kind in LISTS:
+        return list_role_files(kind, LISTS[kind])
     module = importlib.import_module(f"{COLLECTION}.modules.{kind}")
     content = yaml.safe_load(module.DOCUMENTATION)
     options = {

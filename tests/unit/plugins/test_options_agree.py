@@ -11,7 +11,7 @@ from v6ferry.daemon.resources import KINDS, check
 from v6ferry.engines.specification import Options, SpecificationError
 
 from tests.demo.playbook import ROOT
-from tools.write_role import role_files
+from tools.write_role import LISTS, role_files
 
 REQUIRED = {"configured_tunnel": {"remote": "192.0.2.1"}}
 """What a kind cannot do without; the agent says so."""
@@ -84,7 +84,7 @@ def test_role_has_the_module_s_options_and_defaults(kind):
         assert defaults.get(f"{kind}_{name}") == option.get("default"), name
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted([*KINDS, *LISTS]))
 def test_role_is_what_the_documentation_gives(kind):
     for name, text in role_files(kind).items():
         said = f"run tools/write_role.py {kind}"
