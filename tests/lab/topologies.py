@@ -135,7 +135,7 @@ CONFIGURED = _isatap(
         _intranet_host(
             "branch",
             "10.0.3.1",
-            group="branch_routers",
+            group="configured_tunnel_hosts",
             lan=_native("2001:db8:0:d::1", BRANCH_LAN),
         ),
     ),
