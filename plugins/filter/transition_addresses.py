@@ -12,6 +12,11 @@ from ansible_collections.v6ops.transition.agent.v6ferry import addresses
 Parsed = t.TypeVar("Parsed", IPv4Address, IPv6Address, IPv6Network)
 
 
+def configured_tunnel_link_local(ipv4: str) -> str:
+    """Return the link-local address of the end of a configured tunnel."""
+    return str(addresses.configured_tunnel_link_local(_ipv4(ipv4)))
+
+
 def isatap_address(ipv4: str, prefix: str, dotted: bool = False) -> str:
     """Return the ISATAP address of a host in a subnet."""
     return _write(addresses.isatap_address(_ipv6_prefix(prefix), _ipv4(ipv4)), dotted)
@@ -47,6 +52,7 @@ def sixrd_prefix(ipv4: str, prefix: str, ipv4_mask_length: int = 0) -> str:
 
 
 FILTERS = (
+    configured_tunnel_link_local,
     isatap_address,
     isatap_link_local,
     isatap_embedded_ipv4,

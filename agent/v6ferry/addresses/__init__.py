@@ -10,6 +10,7 @@ in each module and are used through it: ``isatap.embedded_ipv4``, ``sixtofour.em
 
 from . import classify, isatap, sixrd, sixtofour, teredo
 from .classify import TransitionAddress, decode
+from .configured import configured_tunnel_link_local
 from .format import format_isatap, format_with_ipv4
 from .ipv4 import is_globally_unique, is_unicast_endpoint
 from .ipv4_embedded import compatible_ipv4, ipv4_compatible, ipv4_mapped, mapped_ipv4
@@ -28,6 +29,7 @@ __all__ = [
     "TransitionAddress",
     "classify",
     "compatible_ipv4",
+    "configured_tunnel_link_local",
     "decode",
     "delegated_prefix",
     "format_isatap",

@@ -288,6 +288,8 @@ class Runner:
 
     def _save_snapshot(self) -> None:
         self._snapshot_timer = None
+        if self._tun is None:
+            return  # the resource has been removed meanwhile
         began = clock()
         snapshot = self._engine.snapshot()
         if snapshot != self._snapshot:

@@ -26,6 +26,7 @@ IPV6 = st.integers(0, 2**128 - 1).map(lambda number: str(IPv6Address(number)))
             ["131.107.71.209", "2001:db8:0:7::/64", True],
             "2001:db8:0:7:200:5efe:131.107.71.209",
         ),
+        ("configured_tunnel_link_local", ["10.0.3.1"], "fe80::a00:301"),
         ("isatap_link_local", ["10.0.0.1"], "fe80::5efe:a00:1"),
         ("isatap_link_local", ["131.107.71.209", True], "fe80::200:5efe:131.107.71.209"),
         ("isatap_embedded_ipv4", ["2001:db8:0:7:0:5efe:c0a8:2f63"], "192.168.47.99"),

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
 
+from v6ferry.addresses import configured_tunnel_link_local as link_local
 from v6ferry.engines.configured.keepalive import Keepalive
 from v6ferry.engines.configured.specification import ConfiguredTunnelSpec
 from v6ferry.engines.interface import OutgoingPacket, Wanted
@@ -55,11 +56,6 @@ HANDED_UP = frozenset(
 """Router discovery is left to whoever does it on the link: radvd, FRR, BIRD."""
 ECHO_HOP_LIMIT = 64
 ECHO_DATA = b"v6ferry keepalive"
-
-
-def link_local(ipv4: IPv4Address) -> IPv6Address:
-    """fe80:: and the IPv4 address (RFC 4213 section 3.7)."""
-    return IPv6Address(int(LINK_LOCAL_PREFIX.network_address) | int(ipv4))
 
 
 class ConfiguredTunnel:

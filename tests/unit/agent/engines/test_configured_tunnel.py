@@ -10,8 +10,9 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from v6ferry.addresses import configured_tunnel_link_local as link_local
 from v6ferry.engines.configured.specification import ConfiguredTunnelSpec, interface_of
-from v6ferry.engines.configured.tunnel import ConfiguredTunnel, link_local
+from v6ferry.engines.configured.tunnel import ConfiguredTunnel
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.forwarding.decide import (
     Accept,
