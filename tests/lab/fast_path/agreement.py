@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -65,17 +65,22 @@ class EbpfPlaneUnderTest(EbpfPlane):
 
 
 class Bench:
-    """Both planes, in a namespace with an uplink and a way to see what leaves by it."""
+    """Both planes, in a namespace with an uplink and a way to see what leaves by it.
 
-    def __init__(self) -> None:
+    Args:
+        ours: the IPv4 addresses of the uplink.
+    """
+
+    def __init__(self, ours: Iterable[IPv4Address] = (OURS, SECOND)) -> None:
         ip("link add up0 type veth peer name up1")
         run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
         for name in ("up0", "up1"):
             ip(f"link set {name} up")
-        ip(f"addr add {OURS}/24 dev up0")
-        ip(f"addr add {SECOND}/32 dev up0")
+        for address in ours:
+            ip(f"addr add {address}/32 dev up0")
         for neighbor in ("192.168.47.100", "192.168.47.1"):
             ip(f"neigh add {neighbor} lladdr 02:00:00:00:00:01 dev up0 nud permanent")
+        ip("route add 192.168.47.0/24 dev up0")
         ip("route add default via 192.168.47.1")
         ip("route add 198.51.100.0/24 via 192.168.47.1 mtu lock 1400")
         ip("route add 192.0.2.0/24 via 192.168.47.1 mtu lock 1290")
@@ -86,8 +91,8 @@ class Bench:
             ip(f"link set {name} up")
             run(f"sysctl -qw net.ipv4.conf.{name}.forwarding=1")
         self.uplink = socket.if_nametoindex("up0")
-        address = ip("-o link show up0").split("link/ether ")[1].split()[0]
-        self.ethernet = bytes.fromhex(address.replace(":", "")) + bytes(6)
+        link = ip("-o link show up0").split("link/ether ")[1].split()[0]
+        self.ethernet = bytes.fromhex(link.replace(":", "")) + bytes(6)
         self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
         self.wire.bind(("up1", 0x0800))
         self.wire.setblocking(False)
