@@ -12,7 +12,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from v6ferry.system.interface_changes import AddressChange, PresentAddress
-from v6ferry.system.netlink_dump import dump
+from v6ferry.system.netlink_dump import Dumps
 from v6ferry.system.netlink_messages import (
     error_number,
     fault_of,
@@ -37,10 +37,12 @@ class Links:
 
     Args:
         rtnetlink: the socket to the kernel.
+        dump: reads its tables.
     """
 
-    def __init__(self, rtnetlink: AsyncIPRoute) -> None:
+    def __init__(self, rtnetlink: AsyncIPRoute, dump: Dumps) -> None:
         self._rtnetlink = rtnetlink
+        self._dump = dump
 
     async def facts(self, exclude: Collection[str] = ()) -> dict[str, LinkFacts]:
         """Return what is known of every interface that is no loopback interface, by name.
@@ -52,14 +54,14 @@ class Links:
             SystemFault: the kernel refuses.
         """
         link_local: dict[int, IPv6Address] = {}
-        for message in await dump(self._rtnetlink, "addr", family=socket.AF_INET6):
+        for message in await self._dump("addr", family=socket.AF_INET6):
             address = ipv6_address_in(message)
             # One whose uniqueness is not yet known must not be spoken from (RFC 4862 section 5.4).
             unusable = message.get("IFA_FLAGS") & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
             if address in LINK_LOCAL_PREFIX and not unusable:
                 link_local.setdefault(message["index"], address)
         found = {}
-        for link in await dump(self._rtnetlink, "link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
+        for link in await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
             name, index, flags = link.get("ifname"), link["index"], link["flags"]
             if not flags & _IFF_LOOPBACK and name not in exclude:
                 is_up = flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
@@ -75,7 +77,7 @@ class Links:
         index = interface_index(name)
         if index is None:
             return ()
-        messages = await dump(self._rtnetlink, "addr", family=socket.AF_INET6, index=index)
+        messages = await self._dump("addr", family=socket.AF_INET6, index=index)
         return tuple(present_address(message) for message in messages)
 
     async def change_address(self, change: AddressChange) -> None:

@@ -29,7 +29,7 @@ from v6ferry.system.interface_changes import (
     interface_changes,
 )
 from v6ferry.system.links import Links
-from v6ferry.system.netlink_dump import dump
+from v6ferry.system.netlink_dump import Dumps
 from v6ferry.system.netlink_events import watch_changes
 from v6ferry.system.netlink_messages import (
     error_number,
@@ -111,7 +111,8 @@ class Netlink:
         # table, the routes of one interface still take a millisecond.
         self._rtnetlink = AsyncIPRoute(strict_check=True, ext_ack=True)
         self.traffic_control = TrafficControl(self._rtnetlink)
-        self.links = Links(self._rtnetlink)
+        self._dump = Dumps(self._rtnetlink)
+        self.links = Links(self._rtnetlink, self._dump)
         return self
 
     async def __aexit__(
@@ -402,6 +403,3 @@ class Netlink:
     async def _routes(self, index: int) -> tuple[PresentRoute, ...]:
         messages = await self._dump("route", family=socket.AF_INET6, oif=index, type=_RTN_UNICAST)
         return tuple(entry for message in messages for entry in present_routes(message, index))
-
-    async def _dump(self, what: str, **filters: Any) -> list[Any]:
-        return await dump(self._rtnetlink, what, **filters)
