@@ -25,6 +25,7 @@ options:
     choices:
       - isatap_host
       - isatap_router
+      - sixtofour_router
   name:
     description:
       - Return only resources of this name.
@@ -116,7 +117,7 @@ from ansible_collections.v6ops.transition.plugins.module_utils._resource import 
 
 ARGUMENT_SPEC = {
     **CONTROL_OPTIONS,
-    "kind": {"type": "str", "choices": ["isatap_host", "isatap_router"]},
+    "kind": {"type": "str", "choices": ["isatap_host", "isatap_router", "sixtofour_router"]},
     "name": {"type": "str"},
 }
 

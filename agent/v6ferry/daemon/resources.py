@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from v6ferry.engines.compatible import CompatibleTunnel, CompatibleTunnelSpec
 from v6ferry.engines.configured.specification import ConfiguredTunnelSpec
@@ -19,7 +19,10 @@ from v6ferry.engines.interface import Engine
 from v6ferry.engines.isatap.host import IsatapHost
 from v6ferry.engines.isatap.router import IsatapRouter
 from v6ferry.engines.isatap.specification import IsatapHostSpec, IsatapRouterSpec
+from v6ferry.engines.sixtofour.router import SixToFourRouter
+from v6ferry.engines.sixtofour.router_specification import SixToFourRouterSpec
 from v6ferry.engines.specification import SpecificationError
+from v6ferry.engines.tunnel import TunnelOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -39,9 +42,12 @@ class Kind:
     interface: Callable[[Any], str]
 
 
-def _tunnel_interface(
-    spec: IsatapHostSpec | IsatapRouterSpec | ConfiguredTunnelSpec | CompatibleTunnelSpec,
-) -> str:
+class _HasTunnel(Protocol):
+    @property
+    def tunnel(self) -> TunnelOptions: ...
+
+
+def _tunnel_interface(spec: _HasTunnel) -> str:
     return spec.tunnel.interface
 
 
@@ -50,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
     "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
     "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
+    "sixtofour_router": Kind(SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface),
 }
 
 

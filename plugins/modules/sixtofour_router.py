@@ -1,0 +1,316 @@
+#!/usr/bin/python
+# Copyright (c) 2026 v6ops
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Module sixtofour_router."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sixtofour_router
+short_description: Make a host a 6to4 router
+version_added: 0.1.0
+author:
+  - v6ops (@v6ops)
+description:
+  - Declares the 6to4 router (RFC 3056) of a machine to its v6ferry agent. Each public IPv4 address
+    of the machine gives its site a prefix 2002:WWXX:YYZZ::/48, of which the agent advertises a /64
+    on every private interface. Hosts there need nothing but stateless address autoconfiguration.
+  - When the public address changes, hosts get the new prefix and hear that the old one is
+    deprecated at once.
+  - Packets are checked on both sides as RFC 3964 says. In particular, only sources of the site
+    leave, and only destinations in it are accepted.
+  - What Internet Connection Sharing makes of a Windows machine that has a public address. IPv4
+    sharing itself is left to the machine's own firewall and DHCP server.
+  - When it is removed it first tells hosts to let go of its prefixes and of the default route.
+options:
+  interface:
+    description:
+      - The name of the tunnel interface, at most 15 characters.
+    type: str
+    default: sixtofour0
+  globally_unique:
+    description:
+      - Whether only globally unique IPv4 addresses make a prefix and are spoken to, as RFC 3056
+        wants it on the Internet.
+      - V(false) is for a closed network, where private addresses are unique.
+    type: bool
+    default: true
+  private_interfaces:
+    description:
+      - The interfaces behind the router. Their own IPv4 addresses never make a prefix.
+      - One that is not there yet is served when it comes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      interface:
+        description:
+          - The name of the interface.
+        type: str
+        required: true
+      subnet_id:
+        description:
+          - The fourth 16 bits of the prefix, from 1 to 65535.
+          - If not given, it is the index of the interface, as on Windows. For 131.107.23.89 and
+            index 5 the prefix is 2002:836b:1759:5::/64.
+        type: int
+      identifier:
+        description:
+          - The interface identifier of the router's own address there.
+        type: str
+        default: "::1"
+      advertise:
+        description:
+          - Whether prefixes are advertised there; V(false) only puts the router's own address on
+            the interface, for when another daemon advertises.
+        type: bool
+        default: true
+  relay:
+    description:
+      - The IPv4 address or name of a 6to4 relay, through which the native IPv6 Internet is
+        reached. There is a default route through it then.
+      - Without one, only other 6to4 sites are reached. None is preset, as the public ones have
+        been switched off (RFC 7526).
+      - What C(netsh interface 6to4 set relay) sets.
+    type: str
+  relay_refresh_interval:
+    description:
+      - After how many seconds the relay's name is looked up again, at the latest.
+      - What C(netsh interface 6to4 set relay interval=) sets, in minutes.
+    type: int
+    default: 86400
+  route_metric:
+    description:
+      - The metric of the default route through the relay.
+    type: int
+    default: 2048
+  forwarding:
+    description:
+      - Whether the machine forwards IPv6 packets.
+      - An interface that lives on router advertisements keeps accepting them.
+    type: bool
+    default: true
+  default_route:
+    description:
+      - Whether hosts are told to use this router as a default router; they are only as long as
+        there is a prefix.
+    type: bool
+    default: true
+  router_lifetime:
+    description:
+      - How many seconds hosts keep the default route after an advertisement, up to 9000, and not
+        less than O(advertisement_interval).
+      - If not given, it is 1800.
+    type: int
+  preference:
+    description:
+      - How much hosts prefer this router over others (RFC 4191).
+    type: str
+    choices:
+      - low
+      - medium
+      - high
+    default: medium
+  preferred_lifetime:
+    description:
+      - How many seconds addresses stay preferred after an advertisement.
+      - If not given, it is 2700, or O(valid_lifetime) where that is less. It must not be longer
+        than that.
+    type: int
+  valid_lifetime:
+    description:
+      - How many seconds addresses stay valid after an advertisement. The default is that of
+        RFC 9096 for prefixes that may change at any time.
+    type: int
+    default: 5400
+  advertisement_interval:
+    description:
+      - How many seconds may pass between two advertisements, from 4 to 1800 (MaxRtrAdvInterval of
+        RFC 4861). What changes is told at once.
+    type: int
+    default: 600
+  advertised_mtu:
+    description:
+      - The MTU in bytes that hosts are told to use; by default they are told none, and learn the
+        MTU of the tunnel from the router's Packet Too Big messages.
+    type: int
+  dns_servers:
+    description:
+      - The IPv6 addresses of recursive DNS servers that hosts are offered (RFC 8106).
+    type: list
+    elements: str
+    default: []
+  dns_search:
+    description:
+      - The domains of the DNS search list that hosts are offered (RFC 8106).
+    type: list
+    elements: str
+    default: []
+  dns_lifetime:
+    description:
+      - How many seconds hosts use the DNS servers and the search list after an advertisement.
+    type: int
+    default: 1800
+extends_documentation_fragment:
+  - v6ops.transition._attributes
+  - v6ops.transition._resource
+  - v6ops.transition._tunnel
+seealso:
+  - module: v6ops.transition.isatap_router
+  - module: v6ops.transition.transition_info
+"""
+
+EXAMPLES = r"""
+- name: Bring IPv6 to the hosts on lan0, through the relay of the provider
+  v6ops.transition.sixtofour_router:
+    private_interfaces:
+      - interface: lan0
+    relay: 6to4.example.net
+
+- name: Choose the subnets of two private interfaces; radvd advertises on the second one
+  v6ops.transition.sixtofour_router:
+    private_interfaces:
+      - interface: lan0
+        subnet_id: 1
+        identifier: ::53
+      - interface: lan1
+        subnet_id: 2
+        advertise: false
+    relay: 192.0.2.1
+    relay_refresh_interval: 3600
+    route_metric: 1024
+
+- name: Connect the sites of a closed network that has private addresses
+  v6ops.transition.sixtofour_router:
+    interface: tun6to4
+    globally_unique: false
+    underlay_interfaces: [eth0]
+    underlay_addresses: [10.0.0.0/8]
+    allowed_endpoints: [10.0.0.0/8]
+    private_interfaces:
+      - interface: eth1
+    tunnel_mtu: dynamic
+    mtu: 1480
+    ttl: 32
+    dscp: inherit
+
+- name: Tell hosts everything that a router can tell, and wait until it runs
+  v6ops.transition.sixtofour_router:
+    private_interfaces:
+      - interface: lan0
+    forwarding: true
+    default_route: true
+    router_lifetime: 900
+    preference: high
+    preferred_lifetime: 600
+    valid_lifetime: 1800
+    advertisement_interval: 300
+    advertised_mtu: 1480
+    dns_servers: [2001:db8::53]
+    dns_search: [corp.example.com]
+    dns_lifetime: 900
+    wait: 10
+
+- name: Withdraw the prefixes from the hosts and be no 6to4 router any more
+  v6ops.transition.sixtofour_router:
+    state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in order.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - create sixtofour_router default
+status:
+  description: How the resource fares; V(null) if there is none.
+  returned: success
+  type: dict
+  contains:
+    ready:
+      description: Whether there are a public address, the relay's address and the private
+        interfaces.
+      type: bool
+      sample: true
+    summary:
+      description: One line for people.
+      type: str
+      sample: routes 2002:836b:1759::/48 for lan0; relay 192.0.2.1
+    interface:
+      description: The tunnel interface.
+      type: str
+      sample: sixtofour0
+    prefixes:
+      description: The prefixes of the site, one for each public address.
+      type: list
+      elements: str
+      sample:
+        - 2002:836b:1759::/48
+    relay:
+      description: The IPv4 address of the relay in use; V(null) if there is none.
+      type: str
+      sample: 192.0.2.1
+    private_interfaces:
+      description: For each private interface its prefixes, those that are ending with the seconds
+        that they last, the router's addresses, what keeps it from advertising, and how often it
+        has advertised.
+      type: dict
+    problems:
+      description: What keeps private interfaces from being served.
+      type: list
+      elements: str
+    counters:
+      description: Packets by what became of them.
+      type: dict
+"""
+
+from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
+    RESOURCE_OPTIONS,
+    TUNNEL_OPTIONS,
+    run_resource_module,
+)
+
+SPEC = {
+    "interface": {"type": "str", "default": "sixtofour0"},
+    **TUNNEL_OPTIONS,
+    "globally_unique": {"type": "bool", "default": True},
+    "private_interfaces": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "interface": {"type": "str", "required": True},
+            "subnet_id": {"type": "int"},
+            "identifier": {"type": "str", "default": "::1"},
+            "advertise": {"type": "bool", "default": True},
+        },
+    },
+    "relay": {"type": "str"},
+    "relay_refresh_interval": {"type": "int", "default": 86400},
+    "route_metric": {"type": "int", "default": 2048},
+    "forwarding": {"type": "bool", "default": True},
+    "default_route": {"type": "bool", "default": True},
+    "router_lifetime": {"type": "int"},
+    "preference": {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"},
+    "preferred_lifetime": {"type": "int"},
+    "valid_lifetime": {"type": "int", "default": 5400},
+    "advertisement_interval": {"type": "int", "default": 600},
+    "advertised_mtu": {"type": "int"},
+    "dns_servers": {"type": "list", "elements": "str", "default": []},
+    "dns_search": {"type": "list", "elements": "str", "default": []},
+    "dns_lifetime": {"type": "int", "default": 1800},
+}
+ARGUMENT_SPEC = {**RESOURCE_OPTIONS, **SPEC}
+
+
+def main() -> None:
+    """Declare the 6to4 router."""
+    run_resource_module("sixtofour_router", SPEC)
+
+
+if __name__ == "__main__":
+    main()
