@@ -93,7 +93,7 @@ def decide_encapsulation(
     if not _is_allowed(table, endpoint.address):
         return Drop(DropReason.ENDPOINT_REFUSED, rule.name)
     # What a near rule accepts is ours, such as a prefix on the interfaces behind us: no loop.
-    if near is None and source not in table.host_addresses and _embeds_ours(table, source):
+    if near is None and source not in table.host_addresses and embeds_ours(table, source):
         return Drop(DropReason.LOOP_SOURCE, rule.name)
     return Encapsulate(endpoint.address, outer_source(table, source), rule.name, port)
 
@@ -145,7 +145,7 @@ def decide_decapsulation(
         near is None
         and not destination.is_link_local
         and destination not in table.host_addresses
-        and _embeds_ours(table, destination)
+        and embeds_ours(table, destination)
     ):
         # Forwarding it would bring it back to us through some tunnel (RFC 6324 section 3.3).
         return Drop(DropReason.LOOP_DESTINATION)
@@ -219,7 +219,7 @@ def _is_near(rule: NearRule, address: IPv6Address, ours: frozenset[IPv4Address])
     return endpoint is not None and IPv4Address(endpoint) in ours
 
 
-def _embeds_ours(table: TunnelTable, address: IPv6Address) -> bool:
+def embeds_ours(table: TunnelTable, address: IPv6Address) -> bool:
     """Whether any automatic tunnel would send ``address`` to this host (RFC 6324 section 3.3)."""
     endpoints = (selector.endpoint(int(address)) for selector in table.automatic)
     return any(one is not None and IPv4Address(one) in table.host_endpoints for one in endpoints)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from v6ferry.forwarding.candidates import Ends
+from v6ferry.forwarding.decide import embeds_ours
 from v6ferry.forwarding.ebpf import layout
 from v6ferry.forwarding.ebpf.layout import Accept, MemberSet, Near, TunnelFlag, Way
 from v6ferry.forwarding.table import (
@@ -201,12 +202,15 @@ def _ingress(rule: IngressRule, identifier: int) -> bytes:
 def _members(
     table: TunnelTable, index: int, rules: Mapping[str, int], watched: Iterable[IPv4Address]
 ) -> MapEntries:
+    # The programs ask for no others, and a host with a thousand tunnels has a thousand addresses,
+    # which every tunnel would have.
+    asked_for = [one for one in table.host_addresses if embeds_ours(table, one)]
     keys = [
         layout.member_key(index, member_set, address.packed)
         for member_set, addresses in (
             (MemberSet.LOCAL_ENDPOINT, table.local_endpoints),
             (MemberSet.HOST_ENDPOINT, table.host_endpoints),
-            (MemberSet.HOST_ADDRESS, table.host_addresses),
+            (MemberSet.HOST_ADDRESS, asked_for),
             (MemberSet.WATCHED_ENDPOINT, watched),
         )
         for address in addresses
