@@ -27,6 +27,8 @@ from tests.lab.agent_system.namespaces import isolated
 from tests.lab.fast_path.agreement import ETHERNET, REDIRECT, Agreement, Bench
 from tests.lab.isatap.intranet import LINK_LOCAL_A, A
 
+pytestmark = pytest.mark.lab
+
 CAPTURES = sorted(Path(__file__).with_name("captured").glob("*.pcap"))
 HOST, ROUTER = IPv4Address("192.168.47.99"), IPv4Address("10.0.0.1")
 LINK_LOCAL_ROUTER, OF_ROUTER = "fe80::5efe:a00:1", "2001:db8:0:7:0:5efe:a00:1"
