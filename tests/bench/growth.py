@@ -66,6 +66,7 @@ class _Tables:
 
     def __init__(self, lab: Lab, kind: str, size: int) -> None:
         self.size = size
+        self._filling = KINDS[kind](size)
         self._source = lab["a"]
         self._destination = _Program(lab["b"], lab["a"])
         source = _Program(lab["a"], lab["b"])
@@ -81,7 +82,7 @@ class _Tables:
         for number in range(pairs):
             entry = number * max(1, self.size // pairs) % self.size
             source = IPv6Address(prefix(entry) | 1 << 32 | number)
-            destination = IPv6Address(prefix(self.size - 1 - entry) | 2 << 32 | number)
+            destination = IPv6Address(self._filling.destination(entry, number))
             ends.append(f"{source},{destination}")
         before = self._destination.ask("received")
         flood = [sys.executable, _HERE / "flood.py", INTERFACE, str(_SECONDS)]

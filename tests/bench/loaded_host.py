@@ -16,14 +16,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
 from v6ferry.forwarding.ebpf import layout
 from v6ferry.forwarding.ebpf.plane import EbpfPlane, load_programs
 from v6ferry.forwarding.table import (
+    ANYBODY,
+    PEERS,
     Encapsulation,
+    Endpoint,
     Fixed,
     ForwardingRule,
     IngressRule,
@@ -38,6 +41,7 @@ from v6ferry.system.uplinks import find_uplinks
 
 INTERFACE = "tun0"
 UPLINK = "eth0"
+_PORT = 3545
 _ALL = 0x20010DB8 << 96
 
 
@@ -46,32 +50,76 @@ def prefix(number: int) -> int:
     return _ALL | (number * 0x9E3779B1 & 0xFFFF_FFFF) << 64
 
 
-def _rules(table: TunnelTable, count: int, far_end: IPv4Address) -> TunnelTable:
+class Rules:
     """As many forwarding and as many ingress rules, all with one far end."""
-    networks = [IPv6Network((prefix(number), 64)) for number in range(count)]
-    to, by = Fixed(far_end), (Listed(frozenset({far_end})),)
-    return replace(
-        table,
-        forwarding=tuple(ForwardingRule(one, to, f"to {one}") for one in networks),
-        ingress=tuple(IngressRule(one, by, f"from {one}") for one in networks),
-    )
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def destination(self, entry: int, number: int) -> int:
+        """One of many addresses that an entry of the table says something of."""
+        return prefix(self._count - 1 - entry) | 2 << 32 | number
+
+    def load(self, plane: EbpfPlane, table: TunnelTable, far_end: IPv4Address) -> None:
+        """Fill the table."""
+        networks = [IPv6Network((prefix(number), 64)) for number in range(self._count)]
+        to, by = Fixed(far_end), (Listed(frozenset({far_end})),)
+        self._table = replace(
+            table,
+            forwarding=tuple(ForwardingRule(one, to, f"to {one}") for one in networks),
+            ingress=tuple(IngressRule(one, by, f"from {one}") for one in networks),
+        )
+        plane.update(self._table)
+
+    def change(self, plane: EbpfPlane) -> None:
+        """Change one entry."""
+        *others, last = self._table.forwarding
+        changed = replace(last, selector=Fixed(IPv4Address("192.0.2.1")), name="changed")
+        plane.update(replace(self._table, forwarding=(*others, changed)))
+
+    def restore(self, plane: EbpfPlane) -> None:
+        """Take the change back."""
+        plane.update(self._table)
 
 
-def _other_rule(table: TunnelTable) -> TunnelTable:
-    """The same with another forwarding rule for the last prefix."""
-    *others, last = table.forwarding
-    changed = replace(last, selector=Fixed(IPv4Address("192.0.2.1")), name="changed")
-    return replace(table, forwarding=(*others, changed))
+class Peers:
+    """As many peers, in UDP, all with one far end."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def destination(self, entry: int, number: int) -> int:
+        """The address of a peer: there is but one."""
+        return prefix(entry) | 1
+
+    def load(self, plane: EbpfPlane, table: TunnelTable, far_end: IPv4Address) -> None:
+        """Fill the peer table."""
+        everything = IPv6Network("::/0")
+        table = replace(
+            table,
+            forwarding=(ForwardingRule(everything, PEERS, "peers"),),
+            ingress=(IngressRule(everything, (ANYBODY,), "anybody"),),
+            encapsulation=replace(table.encapsulation, port=_PORT),
+        )
+        plane.update(table)
+        peer = Endpoint(far_end, _PORT)
+        plane.change_peers(
+            INTERFACE, {IPv6Address(prefix(number) | 1): peer for number in range(self._count)}
+        )
+        self._last = IPv6Address(prefix(self._count - 1) | 1)
+        self._peer = peer
+
+    def change(self, plane: EbpfPlane) -> None:
+        """Change one entry."""
+        plane.change_peers(INTERFACE, {self._last: replace(self._peer, port=_PORT + 1)})
+
+    def restore(self, plane: EbpfPlane) -> None:
+        """Take the change back."""
+        plane.change_peers(INTERFACE, {self._last: self._peer})
 
 
-KINDS: Mapping[
-    str,
-    tuple[
-        Callable[[TunnelTable, int, IPv4Address], TunnelTable],
-        Callable[[TunnelTable], TunnelTable],
-    ],
-] = {"rules": (_rules, _other_rule)}
-"""What fills a table with so many entries, and what changes one of them."""
+KINDS: Mapping[str, Callable[[int], Rules | Peers]] = {"rules": Rules, "peers": Peers}
+"""What fills a table with so many entries."""
 
 
 class LoadedHost:
@@ -109,21 +157,19 @@ class LoadedHost:
             seconds to ``load`` it and to ``change`` one entry of it then; octets an entry, of the
             ``kernel`` and of this ``process``.
         """
-        fill, change = KINDS[kind]
+        filling = KINDS[kind](count)
         kernel, process = self._kernel_octets(), _process_octets()
-        table = fill(self._table, count, self._far_end)
         began = time.perf_counter()
-        self._plane.update(table)
+        filling.load(self._plane, self._table, self._far_end)
         loaded = time.perf_counter()
         octets = (
             (self._kernel_octets() - kernel) / count,
             (_process_octets() - process) / count,
         )
-        other = change(table)
         changing = time.perf_counter()
-        self._plane.update(other)
+        filling.change(self._plane)
         changed = time.perf_counter()
-        self._plane.update(table)
+        filling.restore(self._plane)
         return {
             "load": loaded - began,
             "change": changed - changing,
