@@ -284,6 +284,17 @@ struct {
 	__type(value, struct decision);
 } sent SEC(".maps"), received SEC(".maps");
 
+/*
+ * The decision that a program is about. It is here because functions that take numbers alone are
+ * looked at once by every verifier; before Linux 5.12 those that take a pointer are not.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct decision);
+} pending SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MOST_TUNNELS);
@@ -554,6 +565,13 @@ static __always_inline int is_near(__u32 index, const struct near_rule *rule, st
 	return is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint.address);
 }
 
+static __always_inline struct decision *pending_decision(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&pending, &zero);
+}
+
 static __always_inline int is_our_port(__be16 port)
 {
 	__u32 number = bpf_ntohs(port), word = number >> 6;
@@ -697,11 +715,12 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 #define GO_ON (-1)
 
 /*
- * Fill in the decision about packets from decision->ends, as decide_encapsulation() does. Return
- * GO_ON, or a reason: of enum drop_reason, or of enum hand_up_reason and DROP_SLOTS.
+ * Fill in the pending decision about packets between its ends, as decide_encapsulation() does.
+ * Return GO_ON, or a reason: of enum drop_reason, or of enum hand_up_reason and DROP_SLOTS.
  */
-__attribute__((noinline)) int decide(__u32 index, struct decision *decision)
+__attribute__((noinline)) int decide(__u32 index)
 {
+	struct decision *decision = pending_decision();
 	struct forwarding_rule *rule;
 	struct endpoint *peer, endpoint;
 	struct in6_addr source;
@@ -851,7 +870,7 @@ static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *
 SEC("tc")
 int encapsulate(struct __sk_buff *skb)
 {
-	struct decision decision, *remembered;
+	struct decision decision, *remembered, *undecided;
 	__u32 index = skb->ifindex, where;
 	struct tunnel *tunnel;
 	struct ipv6hdr inner;
@@ -887,11 +906,16 @@ int encapsulate(struct __sk_buff *skb)
 		decision.endpoint = remembered->endpoint;
 		decision.outer_source = remembered->outer_source;
 	} else {
-		reason = decide(index, &decision);
+		undecided = pending_decision();
+		if (!undecided)
+			return hand_up(index, UP_NO_ENDPOINT);
+		*undecided = decision;
+		reason = decide(index);
 		if (reason >= DROP_SLOTS)
 			return hand_up(index, reason - DROP_SLOTS);
 		if (reason != GO_ON)
 			return drop(index, reason, size.packets);
+		decision = *undecided;
 		if (remembered)
 			*remembered = decision;
 	}
@@ -919,8 +943,9 @@ static __always_inline __u8 combined_ecn(__u8 inner, __u8 outer)
  * What decide_decapsulation() of decide.py says. A function of its own, global, so that the
  * verifier looks at it once and not once for every tunnel that is asked.
  */
-__attribute__((noinline)) int judge(__u32 index, struct decision *decision)
+__attribute__((noinline)) int judge(__u32 index)
 {
+	struct decision *decision = pending_decision();
 	struct in6_addr source, destination;
 	struct endpoint *peer, endpoint;
 	struct ingress_rule *rule;
@@ -998,8 +1023,9 @@ static __always_inline struct candidates *find_candidates(__be32 destination, __
  * first of them refused it, or DROP_SLOTS if the packet is to be handed up. The tunnel that
  * accepted or refused is in the decision; 0 if there is none.
  */
-__attribute__((noinline)) int choose(struct decision *decision)
+__attribute__((noinline)) int choose(void)
 {
+	struct decision *decision = pending_decision();
 	struct candidates *candidate;
 	__u32 refused_by = 0;
 	int refused = DROP_SLOTS, verdict;
@@ -1020,7 +1046,7 @@ __attribute__((noinline)) int choose(struct decision *decision)
 		if (i >= candidate->count)
 			break;
 		decision->tunnel = candidate->tunnels[i];
-		verdict = judge(decision->tunnel, decision);
+		verdict = judge(decision->tunnel);
 		if (verdict == ACCEPTED)
 			return ACCEPTED;
 		if (!refused_by) {
@@ -1054,7 +1080,7 @@ SEC("tc")
 int decapsulate(struct __sk_buff *skb)
 {
 	__u32 uplink = skb->ifindex, index, offset, where, overhead;
-	struct decision decision, *remembered;
+	struct decision decision, *remembered, *undecided;
 	__u8 class, ecn, octet, protocol;
 	struct counters *counters;
 	struct ipv6hdr inner;
@@ -1138,7 +1164,12 @@ int decapsulate(struct __sk_buff *skb)
 		decision.rule = remembered->rule;
 		decision.tunnel = remembered->tunnel;
 	} else {
-		verdict = choose(&decision);
+		undecided = pending_decision();
+		if (!undecided)
+			return hand_up(0, UP_REFUSED);
+		*undecided = decision;
+		verdict = choose();
+		decision = *undecided;
 		if (verdict == DROP_SLOTS)
 			return hand_up(decision.tunnel, UP_REFUSED);
 		if (verdict != ACCEPTED)
