@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 suite=$1 busybox=$2 directory=$3
-modules="virtio_pci virtio_net virtio_console sit cls_bpf sch_ingress veth tun"
+modules="virtio_pci virtio_net virtio_console sit cls_bpf sch_ingress veth tun 8021q bonding"
 
 fail() {
     echo "guest-kernel: $suite: $*" >&2

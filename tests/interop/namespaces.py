@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, NamedTuple
 
 from v6ferry.addresses import isatap_link_local
 
@@ -27,6 +27,29 @@ for capability in (CAP_SYS_ADMIN, CAP_BPF):
     assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0
 os.execvp(sys.argv[1], sys.argv[1:])
 """
+
+
+class Uplink(NamedTuple):
+    """What the hosts reach each other by, on top of the veth pair eth0."""
+
+    interface: str
+    command: str
+    """Makes it; shell text."""
+    modules: tuple[str, ...] = ()
+
+
+ETHERNET = Uplink("eth0", "")
+VLAN = Uplink(
+    "vlan10",
+    "ip link add vlan10 link eth0 type vlan id 10 && ip link set vlan10 up",
+    ("8021q",),
+)
+BOND = Uplink(
+    "bond0",
+    "ip link add bond0 type bond mode active-backup miimon 100 && ip link set eth0 down"
+    " && ip link set eth0 master bond0 && ip link set bond0 up",
+    ("bonding",),
+)
 
 
 class Namespace:
@@ -139,7 +162,7 @@ class Namespace:
 
 
 def join(
-    guest: Guest, number: int, *, transmit_offload: bool = True
+    guest: Guest, number: int, *, transmit_offload: bool = True, uplink: Uplink = ETHERNET
 ) -> tuple[Namespace, Namespace]:
     """Make two namespaces with a veth pair between them, on an IPv4 subnet of their own.
 
@@ -147,8 +170,9 @@ def join(
         guest: that they are in.
         number: of the pair; each has another one.
         transmit_offload: whether the pair takes segments and checksums for the hardware to finish.
+        uplink: what has the addresses.
     """
-    guest.check(f"modprobe -a {' '.join(_MODULES)}")
+    guest.check(f"modprobe -a {' '.join((*_MODULES, *uplink.modules))}")
     ends = tuple(
         Namespace(guest, f"{side}{number}", IPv4Address(f"192.168.{number}.{host}"))
         for side, host in (("a", 99), ("b", 100))
@@ -160,6 +184,8 @@ def join(
     for one in ends:
         if not transmit_offload:
             one.check("ethtool --offload eth0 tx off")
-        one.check(f"ip address add {one.address}/24 dev eth0")
         one.check("ip link set lo up && ip link set eth0 up")
+        if uplink.command:
+            one.check(uplink.command)
+        one.check(f"ip address add {one.address}/24 dev {uplink.interface}")
     return a, b

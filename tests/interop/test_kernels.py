@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.interop.guest import DEBIAN_12, KERNELS, Guest
-from tests.interop.namespaces import Namespace, join
+from tests.interop.namespaces import BOND, VLAN, Namespace, Uplink, join
 
 pytestmark = pytest.mark.interop
 
@@ -97,3 +97,15 @@ def test_agent_that_may_not_load_programs_carries_traffic_itself_and_says_why(gu
     assert status["counters"]["bytes_out"] > _NEARLY_ALL
     doctor = ours.v6ferry("doctor").output
     assert "warning plane: the userspace plane runs: the kernel does not permit BPF" in doctor
+
+
+@pytest.mark.parametrize("guest", [DEBIAN_12], indirect=True)
+@pytest.mark.parametrize(("number", "uplink"), [(3, VLAN), (4, BOND)], ids=["vlan", "bond"])
+def test_programs_serve_vlans_and_bonds(guest: Guest, number: int, uplink: Uplink):
+    ours, other = join(guest, number, uplink=uplink)
+    ours.start_agent()
+    _exchange(ours, other)
+    counters = _status(ours)["counters"]
+    assert _status(ours)["plane"] == "eBPF"
+    assert counters["bytes_in"] > _NEARLY_ALL
+    assert sum(counters["handed_up"].values()) <= 5, counters
