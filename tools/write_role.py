@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write the role of a resource module anew from the module's documentation.
 
-    tools/write_role.py KIND...
+    .venv/bin/python tools/write_role.py KIND...
 
 A role has the module's options with the role's name before each, and calls the module once; so its
 defaults, its argument specification and its task follow from the documentation. A role of ``LISTS``

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
 from v6ferry.addresses import compatible_ipv4
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
@@ -29,7 +30,7 @@ from v6ferry.forwarding.table import (
 PeerTable = Mapping[IPv6Address, Endpoint]
 """Endpoints by inner address."""
 
-NO_PEERS: PeerTable = {}
+NO_PEERS: PeerTable = MappingProxyType({})
 
 ALL_NODES = IPv6Address("ff02::1")
 ALL_ROUTERS = IPv6Address("ff02::2")

@@ -51,7 +51,7 @@ class LinkAddresses:
         """
         wanted = {state.interface: state for state in states}
         entries = self._load()
-        interfaces = {*wanted, *(name for (name, _), one in entries.items() if one[1] == owner)}
+        interfaces = {*wanted, *(key[0] for key, one in entries.items() if one[1] == owner)}
         lines: list[str] = []
         for name in sorted(interfaces):
             state = wanted.get(name, LinkState(name))

@@ -160,7 +160,7 @@ def test_who_has_no_address_yet_is_answered_by_multicast_three_seconds_apart_rfc
     lan = Lan(wish(OLD))
     lan.run(100)
     before = len(lan.times())
-    for _ in range(50):
+    for _solicitation in range(50):
         lan.solicit(IPv6Address("::"))
         lan.run(0.2)
     times = lan.times()[before - 1 :]
