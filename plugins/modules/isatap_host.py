@@ -124,6 +124,7 @@ EXAMPLES = r"""
     link_local: always
     interface: tun-v6
     underlay_interfaces: [eth0]
+    allowed_endpoints: [192.168.0.0/16]
     mtu: 1400
     ttl: 32
     dscp: inherit
