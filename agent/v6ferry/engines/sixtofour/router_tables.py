@@ -73,14 +73,14 @@ def router_table(
         host_endpoints=facts.host_endpoints | frozenset(endpoints),
         local_addresses=local,
         host_addresses=facts.host_addresses | local,
-        endpoint_rules=_endpoint_rules(options, globally_unique, relay),
+        endpoint_rules=endpoint_rules(options, globally_unique, relay),
         source_rules=ours,
         destination_rules=ours,
         handed_up=HANDED_UP,
     )
 
 
-def _endpoint_rules(
+def endpoint_rules(
     options: TunnelOptions, globally_unique: bool, relay: IPv4Address | None
 ) -> tuple[EndpointRule, ...]:
     """RFC 3964 section 5.3: nothing goes to or comes from addresses that are nobody's own.

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables of a 6to4 relay's tunnel interface (RFC 3964 section 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Network
+
+from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX
+from v6ferry.engines.sixtofour.router_tables import endpoint_rules
+from v6ferry.engines.tunnel import HANDED_UP, TunnelOptions
+from v6ferry.forwarding.table import (
+    SIXTOFOUR,
+    Encapsulation,
+    ForwardingRule,
+    IngressRule,
+    NearRule,
+    TunnelTable,
+)
+from v6ferry.system.state import HostFacts, InterfaceAddress
+
+_NEVER_NATIVE = tuple(map(IPv6Network, ("fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "::/96")))
+"""What the native Internet has no addresses in."""
+
+
+def relay_table(
+    options: TunnelOptions,
+    facts: HostFacts,
+    endpoints: tuple[IPv4Address, ...],
+    addresses: Iterable[InterfaceAddress],
+    *,
+    globally_unique: bool,
+) -> TunnelTable:
+    """Put the tables together.
+
+    Args:
+        options: what the user set.
+        facts: what is known of the host.
+        endpoints: our public addresses.
+        addresses: what the tunnel interface has.
+        globally_unique: whether far ends must have globally unique addresses.
+    """
+    local = frozenset(one.address for one in addresses)
+    # No rule for ::/0: what a rule accepts is exempt from the check for loops (RFC 6324), and a
+    # native destination may embed our endpoint in another technology's way.
+    near = (
+        NearRule(SIXTOFOUR_PREFIX, SIXTOFOUR),
+        *(NearRule(prefix, False) for prefix in _NEVER_NATIVE),
+    )
+    return TunnelTable(
+        interface=options.interface,
+        forwarding=(ForwardingRule(SIXTOFOUR_PREFIX, SIXTOFOUR, f"{SIXTOFOUR_PREFIX} on-link"),),
+        ingress=(IngressRule(SIXTOFOUR_PREFIX, (SIXTOFOUR,), "6to4 sites"),),
+        encapsulation=Encapsulation(
+            ttl=options.ttl,
+            dscp=options.dscp,
+            dynamic_mtu=options.dynamic_mtu,
+            sources=(SIXTOFOUR,),
+            default_source=endpoints[0] if endpoints else None,
+        ),
+        local_endpoints=frozenset(endpoints),
+        host_endpoints=facts.host_endpoints | frozenset(endpoints),
+        local_addresses=local,
+        host_addresses=facts.host_addresses | local,
+        endpoint_rules=endpoint_rules(options, globally_unique, None),
+        source_rules=near,
+        destination_rules=near,
+        handed_up=HANDED_UP,
+    )
