@@ -173,6 +173,8 @@ class Doctor:
         if not status["faults"]:
             verdict: Literal["ok", "warning"] = "ok" if status["ready"] else "warning"
             yield Check(label, verdict, status["summary"])
+        for problem in status.get("problems", ()):
+            yield Check(label, "warning", problem)
         for error in status["name_errors"].values():
             yield Check(
                 label,
