@@ -142,7 +142,8 @@ def picture(host):
         show[directory] = "\n".join(
             f"{path.relative_to(root)} {path.read_bytes() if path.is_file() else ''}"
             for path in sorted(root.rglob("*"))
-            if not path.is_socket()
+            # mtab shows the mounts of the machine, which other labs change.
+            if not path.is_socket() and path.name != "mtab"
         )
     return show
 
