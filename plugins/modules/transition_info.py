@@ -25,6 +25,7 @@ options:
     choices:
       - isatap_host
       - isatap_router
+      - sixtofour_host
       - sixtofour_router
   name:
     description:
@@ -117,7 +118,10 @@ from ansible_collections.v6ops.transition.plugins.module_utils._resource import 
 
 ARGUMENT_SPEC = {
     **CONTROL_OPTIONS,
-    "kind": {"type": "str", "choices": ["isatap_host", "isatap_router", "sixtofour_router"]},
+    "kind": {
+        "type": "str",
+        "choices": ["isatap_host", "isatap_router", "sixtofour_host", "sixtofour_router"],
+    },
     "name": {"type": "str"},
 }
 

@@ -19,6 +19,8 @@ from v6ferry.engines.interface import Engine
 from v6ferry.engines.isatap.host import IsatapHost
 from v6ferry.engines.isatap.router import IsatapRouter
 from v6ferry.engines.isatap.specification import IsatapHostSpec, IsatapRouterSpec
+from v6ferry.engines.sixtofour.host import SixToFourHost
+from v6ferry.engines.sixtofour.host_specification import SixToFourHostSpec
 from v6ferry.engines.sixtofour.relay import SixToFourRelay
 from v6ferry.engines.sixtofour.relay_specification import SixToFourRelaySpec
 from v6ferry.engines.sixtofour.router import SixToFourRouter
@@ -58,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
     "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
     "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
+    "sixtofour_host": Kind(SixToFourHostSpec.parse, SixToFourHost, _tunnel_interface),
     "sixtofour_relay": Kind(SixToFourRelaySpec.parse, SixToFourRelay, _tunnel_interface),
     "sixtofour_router": Kind(SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface),
 }

@@ -55,6 +55,8 @@ from v6ferry.system.underlay import underlay_facts
 # linux/if.h, if_addr.h, netlink.h, rtnetlink.h
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
+_IFA_F_UNUSABLE = 0x08 | 0x20 | 0x40
+"""Not unique, deprecated, or not known to be unique yet."""
 _IFA_F_NOPREFIXROUTE = 0x200
 _RT_TABLE_MAIN = 254
 _RTN_UNICAST = 1
@@ -143,6 +145,26 @@ class Netlink:
         """Return every IPv6 address of the host, whatever its interface and scope."""
         messages = await self._dump("addr", family=socket.AF_INET6)
         return frozenset(ipv6_address_in(message) for message in messages)
+
+    async def preferred_ipv6_addresses(
+        self, exclude: Collection[str] = ()
+    ) -> dict[str, tuple[IPv6Address, ...]]:
+        """Return, by interface, the IPv6 addresses of global scope that programs may use.
+
+        Args:
+            exclude: Names of interfaces to leave out.
+        """
+        found: dict[str, tuple[IPv6Address, ...]] = {}
+        for message in await self._dump("addr", family=socket.AF_INET6):
+            if message["scope"] or message.get("IFA_FLAGS", 0) & _IFA_F_UNUSABLE:
+                continue
+            try:
+                name = socket.if_indextoname(message["index"])
+            except OSError:
+                continue  # it has vanished since
+            if name not in exclude:
+                found[name] = (*found.get(name, ()), ipv6_address_in(message))
+        return found
 
     async def foreign_routes(self, name: str) -> tuple[Route, ...]:
         """Return the unicast IPv6 routes through an interface that others set, in any table.

@@ -65,6 +65,9 @@ class HostFacts:
     """Every IPv4 address of the host, whether a tunnel may use it or not."""
     host_addresses: frozenset[IPv6Address] = frozenset()
     """Every IPv6 address of the host, on whatever interface."""
+    preferred_addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
+    """By interface, IPv6 addresses of global scope that are unique and not deprecated, but for
+    those of this agent's tunnels."""
     foreign_routes: tuple[Route, ...] = ()
     """Routes through the engine's tunnel interface that somebody else has set (FRR, `ip route`)."""
     links: Mapping[str, LinkFacts] = field(default_factory=dict)

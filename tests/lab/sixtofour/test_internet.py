@@ -30,8 +30,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         apply(lab["relay"], "sixtofour_relay")
         site = {"private_interfaces": [{"interface": "lan0", "subnet_id": 1}], "relay": RELAY}
         apply(lab["router"], "sixtofour_router", **site)
-        # A host/router has no interface behind it.
-        apply(lab["b"], "sixtofour_router", forwarding=False, relay=RELAY)
+        apply(lab["b"], "sixtofour_host", relay=RELAY)
         eventually(lambda: address_in(lab["a"], SITE) is not None)
         eventually(lambda: pings(lab["a"], C, wait=0.5))
         yield lab
