@@ -44,9 +44,94 @@ options:
     type: list
     elements: str
     default: []
+  private_interfaces:
+    description:
+      - The interfaces behind the customer edge. Each gets a C(/64) of the delegated prefix, whose
+        hosts form addresses from router advertisements.
+      - When the IPv4 address changes, hosts hear at once that the old prefix is deprecated.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      interface:
+        description:
+          - The name of the interface.
+        type: str
+        required: true
+      subnet_id:
+        description:
+          - The number of its C(/64) in the delegated prefix. If not given, it is the lowest number
+            from 1 on that is free, and V(0) where there is no other.
+        type: int
+      identifier:
+        description:
+          - The machine's own interface identifier there.
+        type: str
+        default: '::1'
+      advertise:
+        description:
+          - Whether the prefix is advertised; without, the machine only has its own address in it.
+        type: bool
+        default: true
+  forwarding:
+    description:
+      - Whether the machine forwards IPv6 packets between the tunnel and its private interfaces.
+    type: bool
+    default: true
+  router_lifetime:
+    description:
+      - How many seconds hosts keep the default route after an advertisement, up to 9000.
+      - If not given, it is 1800.
+    type: int
+  preference:
+    description:
+      - How much hosts prefer this router over others (RFC 4191).
+    type: str
+    choices:
+      - low
+      - medium
+      - high
+    default: medium
+  preferred_lifetime:
+    description:
+      - How many seconds hosts' addresses stay preferred after an advertisement.
+      - If not given, it is 2700, or O(valid_lifetime) where that is less (RFC 9096 section 3.4).
+    type: int
+  valid_lifetime:
+    description:
+      - How many seconds hosts' addresses stay valid after an advertisement.
+    type: int
+    default: 5400
+  advertisement_interval:
+    description:
+      - The most seconds between two advertisements, from 4 to 1800 (MaxRtrAdvInterval).
+    type: int
+    default: 600
+  advertised_mtu:
+    description:
+      - The MTU in bytes that hosts are told to use; by default they are told none.
+    type: int
+  dns_servers:
+    description:
+      - The IPv6 addresses of recursive DNS servers that hosts are offered (RFC 8106).
+    type: list
+    elements: str
+    default: []
+  dns_search:
+    description:
+      - The domains of the DNS search list that hosts are offered (RFC 8106).
+    type: list
+    elements: str
+    default: []
+  dns_lifetime:
+    description:
+      - How many seconds hosts use the DNS servers and the search list after an advertisement.
+    type: int
+    default: 1800
   default_route:
     description:
-      - Whether there is a default route through the border relay.
+      - Whether there is a default route through the border relay. Without, hosts behind are not
+        offered one.
     type: bool
     default: true
   route_metric:
@@ -85,6 +170,35 @@ EXAMPLES = r"""
     prefix: 2001:db8::/32
     ipv4_mask_length: 8
     border_relays: [10.0.0.1]
+
+- name: Give two networks behind it a /64 each
+  v6ops.transition.sixrd_ce:
+    prefix: 2001:db8::/32
+    ipv4_mask_length: 8
+    border_relays: [10.0.0.1]
+    private_interfaces:
+      - interface: lan0
+      - interface: lan1
+        subnet_id: 16
+        identifier: ::53
+        advertise: false
+
+- name: Tell hosts everything that a router can tell
+  v6ops.transition.sixrd_ce:
+    prefix: 2001:db8::/32
+    border_relays: [192.0.2.1]
+    private_interfaces:
+      - interface: lan0
+    forwarding: true
+    router_lifetime: 900
+    preference: high
+    preferred_lifetime: 1800
+    valid_lifetime: 3600
+    advertisement_interval: 300
+    advertised_mtu: 1280
+    dns_servers: [2001:db8::53]
+    dns_search: [corp.example.com]
+    dns_lifetime: 900
 
 - name: Take the domain from what the DHCP server says, option 212 in hexadecimal
   v6ops.transition.sixrd_ce:
@@ -148,7 +262,7 @@ status:
     summary:
       description: One line for people.
       type: str
-      sample: 2001:db8:6464:100::/56 from 10.100.100.1, border relay 10.0.0.1
+      sample: 2001:db8:6464:100::/56 for lan0 at 10.100.100.1, border relay 10.0.0.1
     interface:
       description: The tunnel interface.
       type: str
@@ -173,6 +287,9 @@ status:
           reachability: reachable
           in_use: true
           probes_without_answer: 0
+    private_interfaces:
+      description: What is advertised on each private interface, and what keeps it from that.
+      type: dict
     counters:
       description: Packets by what became of them.
       type: dict
@@ -190,6 +307,27 @@ SPEC = {
     "prefix": {"type": "str"},
     "ipv4_mask_length": {"type": "int", "default": 0},
     "border_relays": {"type": "list", "elements": "str", "default": []},
+    "private_interfaces": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "interface": {"type": "str", "required": True},
+            "subnet_id": {"type": "int"},
+            "identifier": {"type": "str", "default": "::1"},
+            "advertise": {"type": "bool", "default": True},
+        },
+    },
+    "forwarding": {"type": "bool", "default": True},
+    "router_lifetime": {"type": "int"},
+    "preference": {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"},
+    "preferred_lifetime": {"type": "int"},
+    "valid_lifetime": {"type": "int", "default": 5400},
+    "advertisement_interval": {"type": "int", "default": 600},
+    "advertised_mtu": {"type": "int"},
+    "dns_servers": {"type": "list", "elements": "str", "default": []},
+    "dns_search": {"type": "list", "elements": "str", "default": []},
+    "dns_lifetime": {"type": "int", "default": 1800},
     "default_route": {"type": "bool", "default": True},
     "route_metric": {"type": "int", "default": 2048},
     "reachability_interval": {"type": "int", "default": 5},

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
 
-from v6ferry.engines.interface import OutgoingPacket, Wanted
+from v6ferry.engines.interface import LinkPacket, OutgoingPacket, Wanted
+from v6ferry.engines.lan.router import LanRouter
 from v6ferry.engines.sixrd.relays import Relays
 from v6ferry.engines.sixrd.specification import SixrdCustomerEdgeSpec
 from v6ferry.engines.sixrd.tables import (
@@ -46,7 +48,7 @@ class SixrdCustomerEdge:
 
     Args:
         spec: what the user set.
-        random: unused, nothing here is left to chance; engines share one signature.
+        random: for the intervals between advertisements on private interfaces.
         now: the time at which the engine starts.
     """
 
@@ -55,6 +57,7 @@ class SixrdCustomerEdge:
         self._facts = HostFacts()
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._relays = Relays(spec.reachability_interval)
+        self._lan = LanRouter(random)
         self._endpoint: IPv4Address | None = None
         self._outgoing: list[OutgoingPacket] = []
         self._packets: dict[str, int] = {}
@@ -80,6 +83,7 @@ class SixrdCustomerEdge:
         """See ``Engine.update_facts``."""
         host_changed = facts.host_endpoints != self._facts.host_endpoints
         self._facts = facts
+        self._lan.update_facts(facts, now)
         if host_changed:
             self._set_relays(now)
         self._choose_endpoint(now)
@@ -100,8 +104,15 @@ class SixrdCustomerEdge:
     ) -> None:
         """See ``Engine.receive``; a 6rd link has no neighbor discovery (RFC 5969 section 8)."""
 
+    def receive_on_link(self, interface: str, packet: bytes, now: float) -> None:
+        """See ``LinkEngine.receive_on_link``."""
+        self._lan.receive(interface, packet, now)
+
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""
+        self._lan.handle_timer(now)
+        if self._endpoint is None:
+            return
         self._hear_relays(now)
         for relay in self._relays.due(now):
             self._probe(relay.address)
@@ -139,15 +150,19 @@ class SixrdCustomerEdge:
 
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
-        if self._endpoint is None or not len(self._relays):
-            return None
-        # While an answer may be on its way, look for it.
-        return min(self._look_at, self._relays.next_deadline())
+        deadline = self._lan.next_deadline()
+        if self._endpoint is not None and len(self._relays):
+            deadline = min(deadline, self._look_at, self._relays.next_deadline())
+        return None if deadline == math.inf else deadline
 
     def packets_to_send(self) -> list[OutgoingPacket]:
         """See ``Engine.packets_to_send``."""
         packets, self._outgoing = self._outgoing, []
         return packets
+
+    def link_packets_to_send(self) -> list[LinkPacket]:
+        """See ``LinkEngine.link_packets_to_send``."""
+        return self._lan.packets_to_send()
 
     # Who we are
 
@@ -158,8 +173,7 @@ class SixrdCustomerEdge:
         those of the private network behind. As long as the kernel does not know a way there, it
         stays what it was.
         """
-        candidates = underlay_endpoints(self._spec.tunnel, self._facts)
-        before = self._endpoint
+        candidates, before = self._candidates(), self._endpoint
         towards = [self._facts.sources.get(one) for one in self._relays.addresses()]
         preferred = [one for one in towards if one in candidates]
         if len(candidates) == 1:
@@ -170,6 +184,16 @@ class SixrdCustomerEdge:
             self._endpoint = None
         if self._endpoint != before:
             self._relays.restart(now)
+        if not self._withdrawing:
+            has_way_out = self._spec.default_route and len(self._relays) > 0
+            self._lan.want(self._spec.private.links(self._delegated(), has_way_out), now)
+
+    def _candidates(self) -> tuple[IPv4Address, ...]:
+        """IPv4 addresses that may be ours in the domain: none of the private network's."""
+        private = {one.interface for one in self._spec.private.interfaces}
+        of_private = {one.address for one in self._facts.underlay if one.interface in private}
+        endpoints = underlay_endpoints(self._spec.tunnel, self._facts)
+        return tuple(one for one in endpoints if one not in of_private)
 
     def _domain(self, endpoint: IPv4Address) -> Domain:
         return domain_of(self._spec.prefix, endpoint, self._spec.ipv4_mask_length)
@@ -225,11 +249,18 @@ class SixrdCustomerEdge:
             )
         mtu = tunnel_mtu(spec.tunnel, self._facts)
         return Wanted(
-            interface=InterfaceState(spec.tunnel.interface, mtu, addresses, routes),
+            interface=InterfaceState(
+                spec.tunnel.interface,
+                mtu,
+                addresses,
+                routes,
+                forwarding=spec.private.forwarding and bool(spec.private.interfaces),
+            ),
             table=table,
             names=self._names(),
             name_refresh_interval=spec.name_refresh_interval,
             endpoints=frozenset(self._relays.addresses()),
+            links=self._lan.states(),
         )
 
     def _routes(self) -> tuple[Route, ...]:
@@ -242,19 +273,20 @@ class SixrdCustomerEdge:
     # Leaving, status, succession
 
     def begin_withdrawal(self, now: float) -> None:
-        """See ``Engine.begin_withdrawal``; a customer edge owes its relays no word."""
+        """See ``Engine.begin_withdrawal``: hosts are told to let go; relays are owed no word."""
         self._withdrawing = True
+        self._lan.begin_withdrawal(now)
 
     def withdrawn(self) -> bool:
         """See ``Engine.withdrawn``."""
-        return self._withdrawing
+        return self._withdrawing and self._lan.withdrawn()
 
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
         endpoint, delegated = self._endpoint, self._delegated()
         in_use = self._relays.in_use()
         return {
-            "ready": endpoint is not None and len(self._relays) > 0,
+            "ready": endpoint is not None and in_use is not None and not self._lan.problems(),
             "summary": self._summary(),
             "interface": self._spec.tunnel.interface,
             "underlay_addresses": [] if endpoint is None else [str(endpoint)],
@@ -271,10 +303,12 @@ class SixrdCustomerEdge:
                 }
                 for one in self._relays
             ],
+            "private_interfaces": self._lan.status(now),
+            "problems": self._lan.problems(),
         }
 
     def _summary(self) -> str:
-        candidates = underlay_endpoints(self._spec.tunnel, self._facts)
+        candidates = self._candidates()
         if not candidates:
             return "no IPv4 address that the tunnel may use"
         relay = self._relays.in_use()
@@ -287,8 +321,15 @@ class SixrdCustomerEdge:
                 f"no route to the border relay {relay.address} tells which of {listed} is the"
                 " customer edge's address: name it in underlay_interfaces or underlay_addresses"
             )
+        problems = self._lan.problems()
+        if problems:
+            return problems[0]
         silent = " (silent)" if relay.state == "silent" else ""
-        return f"{self._delegated()} from {self._endpoint}, border relay {relay.address}{silent}"
+        behind = ", ".join(one.interface for one in self._spec.private.interfaces)
+        return (
+            f"{self._delegated()} for {behind or 'this host alone'} at {self._endpoint},"
+            f" border relay {relay.address}{silent}"
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: what names meant, and which address was ours."""
@@ -297,6 +338,7 @@ class SixrdCustomerEdge:
                 name: [str(one) for one in addresses] for name, addresses in self._resolved.items()
             },
             "endpoint": None if self._endpoint is None else str(self._endpoint),
+            "lan": self._lan.snapshot(),
             "silent": [str(one.address) for one in self._relays if one.state == "silent"],
         }
 
@@ -310,6 +352,7 @@ class SixrdCustomerEdge:
             endpoint = snapshot["endpoint"]
             self._endpoint = None if endpoint is None else IPv4Address(str(endpoint))
             silent = set(snapshot["silent"])
+            self._lan.restore(snapshot["lan"], now)
         except (KeyError, TypeError, ValueError, AttributeError):
             return
         for relay in self._relays:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
 from v6ferry.addresses.sixrd import delegated_prefix
+from v6ferry.engines.sixrd.private_side import PrivateSide
 from v6ferry.engines.specification import (
     Options,
     ipv4_address_or_name,
@@ -30,6 +31,7 @@ class SixrdCustomerEdgeSpec:
     """IPv4MaskLen: how many high bits the IPv4 addresses of all customer edges have in common."""
     border_relays: tuple[str, ...]
     """6rdBRIPv4Address: IPv4 addresses and names, the most preferred first."""
+    private: PrivateSide
     default_route: bool
     route_metric: int
     reachability_interval: float
@@ -46,18 +48,21 @@ class SixrdCustomerEdgeSpec:
         options = Options(spec, where)
         prefix = options.text("prefix", None, _sixrd_prefix)
         ipv4_mask_length = options.integer("ipv4_mask_length", 0, 0, 32)
+        tunnel = TunnelOptions.read(options, DEFAULT_INTERFACE)
+        _check_room(options, prefix, "ipv4_mask_length", ipv4_mask_length)
+        delegated_length = prefix.prefixlen + 32 - ipv4_mask_length
         result = cls(
-            tunnel=TunnelOptions.read(options, DEFAULT_INTERFACE),
+            tunnel=tunnel,
             prefix=prefix,
             ipv4_mask_length=ipv4_mask_length,
             border_relays=options.texts("border_relays", (), ipv4_address_or_name),
+            private=PrivateSide.read(options, tunnel, delegated_length),
             default_route=options.boolean("default_route", True),
             route_metric=options.integer("route_metric", 2048, 1, 0x7FFF_FFFF),
             reachability_interval=options.integer("reachability_interval", 5, 1, 3600),
             name_refresh_interval=options.integer("name_refresh_interval", 3600, 10, 86400),
         )
         options.finish()
-        _check_room(options, prefix, "ipv4_mask_length", ipv4_mask_length)
         if not result.border_relays:
             raise options.fail(
                 "border_relays", "is required: the IPv4 address or name of one at least"

@@ -89,7 +89,10 @@ def customer_edge_table(
     """
     relays, delegated = frozenset(relays), domain.delegated(endpoint)
     from_relays = (Listed(relays),) if relays else ()
+    # What no interface has of the delegated prefix would lead to ourselves: senders are told that
+    # it is unreachable (section 7.1.1).
     forwarding = [
+        ForwardingRule(delegated, None, f"{delegated} is ours, but not in use"),
         *_forwarding(domain, facts.foreign_routes),
         ForwardingRule(ALL_ADDRESSES, None if relay is None else Fixed(relay), RELAYED),
     ]
@@ -99,7 +102,7 @@ def customer_edge_table(
         IngressRule(domain.prefix, (domain.selector, *from_relays), _from_edges(domain)),
     ]
     if delegated != domain.prefix:
-        ingress.append(IngressRule(delegated, (), f"{delegated} is ours"))
+        ingress.append(IngressRule(delegated, (), f"{delegated} in our name"))
     ingress += [
         IngressRule(IPv6Network(source), (Listed(frozenset({one})),), probe_rule(one))
         for one, source in sorted(probes.items())
