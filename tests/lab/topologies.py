@@ -172,9 +172,7 @@ def _sixrd() -> Topology:
                 f"ce{number}",
                 f"10.{number}.0.1",
                 group="sixrd_ces",
-                lan=(
-                    Interface("lan0", f"lan{number}", (ip_interface(f"192.168.{number}.1/24"),)),
-                ),
+                lan=(Interface("lan0", f"lan{number}", (ip_interface(f"192.168.{number}.1/24"),)),),
             )
             for number in (1, 2)
         ),
