@@ -104,7 +104,7 @@ def test_module_s_defaults_are_the_agent_s(kind):
         if option.get("default") is not None
     }
     required = REQUIRED.get(kind, {})
-    explicit = check(kind, "default", {**required, **defaults})
+    explicit = check(kind, "default", {**defaults, **required})
     assert explicit.parsed == check(kind, "default", required).parsed
 
 
