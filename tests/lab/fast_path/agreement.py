@@ -136,13 +136,11 @@ class Agreement:
     ) -> None:
         self.bench = bench
         arguments: Any = (NoLoop(), bench.underlay, lambda: 1000.0)
+        nobody: Any = None  # attaches programs: test runs need no place
         self.fast = EbpfPlaneUnderTest(
-            *arguments,
-            bench.programs,
-            None,
-            kernel_driver=Path("/nonexistent"),  # type: ignore[arg-type]
+            *arguments, bench.programs, nobody, kernel_driver=Path("/nonexistent")
         )
-        self.reference = UserspacePlane(*arguments, None)  # type: ignore[arg-type]
+        self.reference = UserspacePlane(*arguments, nobody)
         self.controls: list[tuple[str, Any]] = []
         self.verdicts: Counter[str] = Counter()
         for table in made:

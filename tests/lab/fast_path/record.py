@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.interop.scene import HOST, ROUTER, Intranet
@@ -142,7 +143,7 @@ def sit() -> None:
         with Intranet([ours]) as underlay, scene(name, underlay.underlay, ours.label):
             router = our_router(underlay) if ours is ROUTER else sit_router(underlay)
             host = our_host(underlay) if ours is HOST else sit_host(underlay)
-            eventually(lambda host=host: _pings(host.ping, ROUTER.isatap_address), 30)  # type: ignore[misc]
+            eventually(partial(_pings, host.ping, ROUTER.isatap_address), 30)
             router.ping(HOST.isatap_address, 1232)
             host.ping(ROUTER.isatap_link_local)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from v6ferry.system import uplinks
@@ -12,10 +13,15 @@ from v6ferry.system.uplinks import Uplink, Way, find_uplinks, link_layer_length
 ETHERNET, INFINIBAND, PPP, NONE = 1, 32, 512, 0xFFFE
 
 
-def is_uplink(*, anywhere: bool = False, has_address: bool = False, **what: object) -> bool:
+def is_uplink(*, anywhere: bool = False, has_address: bool = False, **what: Any) -> bool:
     """Whether an interface is one; an Ethernet interface by default."""
-    values = {"kind": ETHERNET, "is_port": False, "is_point_to_point": False, **what}
-    return Way("eth0", has_address=has_address, **values).is_uplink(anywhere)  # type: ignore[arg-type]
+    values: dict[str, Any] = {
+        "kind": ETHERNET,
+        "is_port": False,
+        "is_point_to_point": False,
+        **what,
+    }
+    return Way("eth0", has_address=has_address, **values).is_uplink(anywhere)
 
 
 def test_interface_with_an_ipv4_address_is_an_uplink_whatever_it_is():
