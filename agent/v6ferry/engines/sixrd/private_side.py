@@ -5,21 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 
-from v6ferry.engines.lan.advertised import (
-    DYNAMIC_PREFERRED_LIFETIME,
-    DYNAMIC_VALID_LIFETIME,
-    AdvertisedLink,
-)
-from v6ferry.engines.specification import Options, domain_name, interface_name, ipv6_address
-from v6ferry.engines.tunnel import MAXIMUM_MTU, TunnelOptions
-from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
-from v6ferry.wire.neighbor_discovery import (
-    INFINITE_LIFETIME,
-    PrefixInformation,
-    RouterPreference,
-)
+from v6ferry.engines.lan.advertised import AdvertisedLink
+from v6ferry.engines.lan.options import Advertising, interface_identifier
+from v6ferry.engines.specification import Options, interface_name
+from v6ferry.engines.tunnel import TunnelOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +27,11 @@ class PrivateInterface:
 
 @dataclass(frozen=True, slots=True)
 class PrivateSide:
-    """All of them, and what their hosts are told (RFC 4861 section 6.2.1)."""
+    """All of them, and what their hosts are told."""
 
     interfaces: tuple[PrivateInterface, ...]
     forwarding: bool
-    router_lifetime: int
-    preference: RouterPreference
-    preferred_lifetime: int
-    valid_lifetime: int
-    advertisement_interval: int
-    """MaxRtrAdvInterval in seconds."""
-    advertised_mtu: int | None
-    dns_servers: tuple[IPv6Address, ...]
-    dns_search: tuple[str, ...]
-    dns_lifetime: int
+    advertising: Advertising
 
     @classmethod
     def read(cls, options: Options, tunnel: TunnelOptions, delegated_length: int) -> PrivateSide:
@@ -60,38 +42,10 @@ class PrivateSide:
             tunnel: its tunnel.
             delegated_length: of the delegated prefix; more than 64 leaves no room.
         """
-        valid = options.integer("valid_lifetime", DYNAMIC_VALID_LIFETIME, 0, INFINITE_LIFETIME)
-        preferred = options.integer(
-            "preferred_lifetime", min(DYNAMIC_PREFERRED_LIFETIME, valid), 0, INFINITE_LIFETIME
-        )
-        if preferred > valid:
-            raise options.fail(
-                "preferred_lifetime", f"{preferred} is longer than valid_lifetime, {valid}"
-            )
-        interval = options.integer("advertisement_interval", 600, 4, 1800)
-        lifetime = options.integer("router_lifetime", max(1800, interval), 0, 9000)
-        if 0 < lifetime < interval:
-            raise options.fail(
-                "router_lifetime",
-                f"{lifetime} is shorter than advertisement_interval, {interval}: hosts would lose"
-                " their default route between two advertisements",
-            )
         return cls(
             interfaces=_interfaces(options, tunnel, delegated_length),
             forwarding=options.boolean("forwarding", True),
-            router_lifetime=lifetime,
-            preference=RouterPreference[
-                options.choice("preference", "medium", ("low", "medium", "high")).upper()
-            ],
-            preferred_lifetime=preferred,
-            valid_lifetime=valid,
-            advertisement_interval=interval,
-            advertised_mtu=options.optional_integer(
-                "advertised_mtu", IPV6_MINIMUM_MTU, MAXIMUM_MTU
-            ),
-            dns_servers=options.texts("dns_servers", (), ipv6_address),
-            dns_search=options.texts("dns_search", (), domain_name),
-            dns_lifetime=options.integer("dns_lifetime", 1800, 0, INFINITE_LIFETIME),
+            advertising=Advertising.read(options),
         )
 
     def links(self, delegated: IPv6Network | None, has_way_out: bool) -> Iterator[AdvertisedLink]:
@@ -103,27 +57,12 @@ class PrivateSide:
         """
         is_default = self.forwarding and has_way_out and delegated is not None
         for one in self.interfaces:
-            prefixes: tuple[PrefixInformation, ...] = ()
-            if delegated is not None:
-                prefixes = (
-                    PrefixInformation(
-                        subnet(delegated, one.subnet_id),
-                        valid_lifetime=self.valid_lifetime,
-                        preferred_lifetime=self.preferred_lifetime,
-                    ),
-                )
-            yield AdvertisedLink(
+            yield self.advertising.link(
                 one.interface,
-                prefixes,
-                router_lifetime=self.router_lifetime if is_default else 0,
+                () if delegated is None else (subnet(delegated, one.subnet_id),),
+                is_default=is_default,
                 identifier=one.identifier,
                 advertise=one.advertise,
-                preference=self.preference,
-                mtu=self.advertised_mtu,
-                dns_servers=self.dns_servers,
-                dns_search=self.dns_search,
-                dns_lifetime=self.dns_lifetime,
-                maximum_interval=self.advertisement_interval,
             )
 
 
@@ -174,18 +113,9 @@ def _interfaces(
             PrivateInterface(
                 interface=name,
                 subnet_id=next(free_ids) if subnet_id is None else subnet_id,
-                identifier=int(one.text("identifier", "::1", _identifier)),
+                identifier=int(one.text("identifier", "::1", interface_identifier)),
                 advertise=one.boolean("advertise", True),
             )
         )
         one.finish()
     return tuple(found)
-
-
-def _identifier(text: str) -> IPv6Address:
-    identifier = ipv6_address(text)
-    if not 0 < int(identifier) < 1 << 64:
-        raise ValueError(
-            f"{text} is no interface identifier: write its 64 bits as ::1 or ::a:b:c:d"
-        )
-    return identifier

@@ -28,7 +28,6 @@ from v6ferry.engines.tunnel import (
     underlay_endpoints,
 )
 from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
-from v6ferry.wire.neighbor_discovery import PrefixInformation
 
 
 class SixToFourRouter:
@@ -160,30 +159,15 @@ class SixToFourRouter:
     def _advertised(self) -> Iterator[AdvertisedLink]:
         spec, endpoints = self._spec, self._endpoints()
         for private in spec.private_interfaces:
-            prefixes = [self._prefix(endpoint, private) for endpoint in endpoints]
-            information = tuple(
-                PrefixInformation(
-                    prefix,
-                    valid_lifetime=spec.valid_lifetime,
-                    preferred_lifetime=spec.preferred_lifetime,
-                )
-                for prefix in prefixes
-                if prefix is not None
-            )
-            # Without a prefix there is no way out, so there is no default router (RFC 7084 G-4).
-            is_default = spec.default_route and spec.forwarding and bool(information)
-            yield AdvertisedLink(
+            subnets = (self._prefix(endpoint, private) for endpoint in endpoints)
+            prefixes = [one for one in subnets if one is not None]
+            yield spec.advertising.link(
                 private.interface,
-                information,
-                router_lifetime=spec.router_lifetime if is_default else 0,
+                prefixes,
+                # Without a prefix there is no way out (RFC 7084 G-4).
+                is_default=spec.default_route and spec.forwarding and bool(prefixes),
                 identifier=private.identifier,
                 advertise=private.advertise,
-                preference=spec.preference,
-                mtu=spec.advertised_mtu,
-                dns_servers=spec.dns_servers,
-                dns_search=spec.dns_search,
-                dns_lifetime=spec.dns_lifetime,
-                maximum_interval=spec.advertisement_interval,
             )
 
     def _prefix(self, endpoint: IPv4Address, private: PrivateInterface) -> IPv6Network | None:

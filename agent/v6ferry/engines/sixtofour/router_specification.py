@@ -4,20 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Any
 
-from v6ferry.engines.lan.advertised import DYNAMIC_PREFERRED_LIFETIME, DYNAMIC_VALID_LIFETIME
+from v6ferry.engines.lan.options import Advertising, interface_identifier
 from v6ferry.engines.specification import (
     Options,
-    domain_name,
     interface_name,
     ipv4_address_or_name,
-    ipv6_address,
 )
-from v6ferry.engines.tunnel import MAXIMUM_MTU, TunnelOptions
-from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
-from v6ferry.wire.neighbor_discovery import INFINITE_LIFETIME, RouterPreference
+from v6ferry.engines.tunnel import TunnelOptions
 
 LARGEST_SUBNET_ID = 0xFFFF
 
@@ -49,16 +44,7 @@ class SixToFourRouterSpec:
     """Seconds."""
     forwarding: bool
     default_route: bool
-    router_lifetime: int
-    preference: RouterPreference
-    preferred_lifetime: int
-    valid_lifetime: int
-    advertisement_interval: int
-    """MaxRtrAdvInterval in seconds."""
-    advertised_mtu: int | None
-    dns_servers: tuple[IPv6Address, ...]
-    dns_search: tuple[str, ...]
-    dns_lifetime: int
+    advertising: Advertising
 
     @classmethod
     def parse(cls, spec: Any, where: str) -> SixToFourRouterSpec:
@@ -68,22 +54,6 @@ class SixToFourRouterSpec:
             SpecificationError: it cannot be used.
         """
         options = Options(spec, where)
-        valid = options.integer("valid_lifetime", DYNAMIC_VALID_LIFETIME, 0, INFINITE_LIFETIME)
-        preferred = options.integer(
-            "preferred_lifetime", min(DYNAMIC_PREFERRED_LIFETIME, valid), 0, INFINITE_LIFETIME
-        )
-        if preferred > valid:
-            raise options.fail(
-                "preferred_lifetime", f"{preferred} is longer than valid_lifetime, {valid}"
-            )
-        interval = options.integer("advertisement_interval", 600, 4, 1800)
-        lifetime = options.integer("router_lifetime", max(1800, interval), 0, 9000)
-        if 0 < lifetime < interval:
-            raise options.fail(
-                "router_lifetime",
-                f"{lifetime} is shorter than advertisement_interval, {interval}: hosts would lose"
-                " their default route between two advertisements",
-            )
         tunnel = TunnelOptions.read(options, "sixtofour0")
         result = cls(
             tunnel=tunnel,
@@ -94,19 +64,7 @@ class SixToFourRouterSpec:
             relay_refresh_interval=options.integer("relay_refresh_interval", 86400, 10, 604_800),
             forwarding=options.boolean("forwarding", True),
             default_route=options.boolean("default_route", True),
-            router_lifetime=lifetime,
-            preference=RouterPreference[
-                options.choice("preference", "medium", ("low", "medium", "high")).upper()
-            ],
-            preferred_lifetime=preferred,
-            valid_lifetime=valid,
-            advertisement_interval=interval,
-            advertised_mtu=options.optional_integer(
-                "advertised_mtu", IPV6_MINIMUM_MTU, MAXIMUM_MTU
-            ),
-            dns_servers=options.texts("dns_servers", (), ipv6_address),
-            dns_search=options.texts("dns_search", (), domain_name),
-            dns_lifetime=options.integer("dns_lifetime", 1800, 0, INFINITE_LIFETIME),
+            advertising=Advertising.read(options),
         )
         options.finish()
         return result
@@ -118,7 +76,7 @@ def _private_interfaces(options: Options, tunnel: TunnelOptions) -> tuple[Privat
         private = PrivateInterface(
             interface=one.text("interface", None, interface_name),
             subnet_id=one.optional_integer("subnet_id", 1, LARGEST_SUBNET_ID),
-            identifier=int(one.text("identifier", "::1", _identifier)),
+            identifier=int(one.text("identifier", "::1", interface_identifier)),
             advertise=one.boolean("advertise", True),
         )
         one.finish()
@@ -142,12 +100,3 @@ def _private_interfaces(options: Options, tunnel: TunnelOptions) -> tuple[Privat
 
 def _relay(text: str) -> str:
     return ipv4_address_or_name(text) if text else ""
-
-
-def _identifier(text: str) -> IPv6Address:
-    identifier = ipv6_address(text)
-    if not 0 < int(identifier) < 1 << 64:
-        raise ValueError(
-            f"{text} is no interface identifier: write its 64 bits as ::1 or ::a:b:c:d"
-        )
-    return identifier
