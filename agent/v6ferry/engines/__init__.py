@@ -7,6 +7,7 @@ draws no random number of its own; the daemon (or a test, in virtual time) hands
 
 ``interface``      the contract between an engine and whoever drives it
 ``specification``  checked reading of what a user wrote
+``quiet``          what engines have in common that exchange no packets of their own
 ``tunnel``         what tunnels of every technology have in common
 ``lan``            the router's side of private interfaces: prefixes and advertisements
 ``isatap``         ISATAP host and router (RFC 5214)

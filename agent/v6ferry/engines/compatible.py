@@ -7,14 +7,13 @@ told of any. RFC 4213 has taken them out of the standard: this is for networks t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
 from v6ferry.addresses.ipv4_embedded import IPV4_COMPATIBLE_PREFIX, ipv4_compatible
-from v6ferry.engines.interface import OutgoingPacket, Wanted
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.specification import Options
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
@@ -33,7 +32,7 @@ from v6ferry.forwarding.table import (
     NearRule,
     TunnelTable,
 )
-from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
+from v6ferry.system.state import InterfaceAddress, InterfaceState, Route
 
 NEAR = (NearRule(ALL_ADDRESSES, False), NearRule(IPV4_COMPATIBLE_PREFIX, COMPATIBLE))
 """Only addresses of this host are on this side (RFC 2893 section 5.2 and 5.4)."""
@@ -58,7 +57,7 @@ class CompatibleTunnelSpec:
         return result
 
 
-class CompatibleTunnel:
+class CompatibleTunnel(QuietEngine):
     """A host with IPv4-compatible addresses.
 
     Args:
@@ -68,39 +67,12 @@ class CompatibleTunnel:
     """
 
     def __init__(self, spec: CompatibleTunnelSpec, random: Random, now: float) -> None:
+        super().__init__()
         self._spec = spec
-        self._facts = HostFacts()
-        self._gone = False
 
     def update_spec(self, spec: CompatibleTunnelSpec, now: float) -> None:
         """See ``Engine.update_spec``."""
         self._spec = spec
-
-    def update_facts(self, facts: HostFacts, now: float) -> None:
-        """See ``Engine.update_facts``."""
-        self._facts = facts
-
-    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
-        """See ``Engine.name_resolved``; it wants none."""
-
-    def receive(
-        self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float
-    ) -> None:
-        """See ``Engine.receive``; neighbor discovery is left to the kernel."""
-
-    def note_traffic(self, packets_by_rule: Mapping[str, int]) -> None:
-        """See ``Engine.note_traffic``."""
-
-    def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``."""
-
-    def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        return None
-
-    def packets_to_send(self) -> list[OutgoingPacket]:
-        """See ``Engine.packets_to_send``."""
-        return []
 
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
@@ -135,14 +107,6 @@ class CompatibleTunnel:
         mtu = tunnel_mtu(options, facts)
         return Wanted(InterfaceState(options.interface, mtu, addresses, routes), table)
 
-    def begin_withdrawal(self, now: float) -> None:
-        """See ``Engine.begin_withdrawal``: nobody has to be told."""
-        self._gone = True
-
-    def withdrawn(self) -> bool:
-        """See ``Engine.withdrawn``."""
-        return self._gone
-
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
         endpoints = underlay_endpoints(self._spec.tunnel, self._facts)
@@ -156,10 +120,3 @@ class CompatibleTunnel:
             "underlay_addresses": [str(one) for one in endpoints],
             "addresses": [{"address": str(ipv4_compatible(one))} for one in endpoints],
         }
-
-    def snapshot(self) -> dict[str, Any]:
-        """See ``Engine.snapshot``; everything follows from the host's addresses."""
-        return {}
-
-    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
-        """See ``Engine.restore``."""

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
-from v6ferry.engines.interface import OutgoingPacket, Wanted
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.sixrd.specification import SixrdBorderRelaySpec
 from v6ferry.engines.sixrd.tables import Domain, border_relay_table
 from v6ferry.engines.tunnel import ON_LINK_METRIC, tunnel_mtu, underlay_endpoints
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
+from v6ferry.system.state import InterfaceAddress, InterfaceState, Route
 
 
-class SixrdBorderRelay:
+class SixrdBorderRelay(QuietEngine):
     """A 6rd border relay.
 
     Args:
@@ -26,39 +26,12 @@ class SixrdBorderRelay:
     """
 
     def __init__(self, spec: SixrdBorderRelaySpec, random: Random, now: float) -> None:
+        super().__init__()
         self._spec = spec
-        self._facts = HostFacts()
-        self._withdrawing = False
 
     def update_spec(self, spec: SixrdBorderRelaySpec, now: float) -> None:
         """See ``Engine.update_spec``."""
         self._spec = spec
-
-    def update_facts(self, facts: HostFacts, now: float) -> None:
-        """See ``Engine.update_facts``."""
-        self._facts = facts
-
-    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
-        """See ``Engine.name_resolved``; a border relay asks for no names."""
-
-    def receive(
-        self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float
-    ) -> None:
-        """See ``Engine.receive``; a 6rd link has no neighbor discovery (RFC 5969 section 8)."""
-
-    def note_traffic(self, packets_by_rule: Mapping[str, int]) -> None:
-        """See ``Engine.note_traffic``; a border relay does not mind."""
-
-    def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``; nothing is ever due."""
-
-    def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        return None
-
-    def packets_to_send(self) -> list[OutgoingPacket]:
-        """See ``Engine.packets_to_send``; a border relay has none of its own."""
-        return []
 
     # What the engine wants
 
@@ -108,14 +81,6 @@ class SixrdBorderRelay:
 
     # Leaving, status, succession
 
-    def begin_withdrawal(self, now: float) -> None:
-        """See ``Engine.begin_withdrawal``; a border relay knows nobody to tell."""
-        self._withdrawing = True
-
-    def withdrawn(self) -> bool:
-        """See ``Engine.withdrawn``."""
-        return self._withdrawing
-
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
         endpoints = self._endpoints()
@@ -139,10 +104,3 @@ class SixrdBorderRelay:
         edges = self._spec.ipv4_prefix
         whom = "any customer edge" if edges.prefixlen == 0 else f"customer edges in {edges}"
         return f"relays {self._spec.prefix} for {whom} at {', '.join(map(str, endpoints))}"
-
-    def snapshot(self) -> dict[str, Any]:
-        """See ``Engine.snapshot``; it knows nothing that its successor does not."""
-        return {}
-
-    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
-        """See ``Engine.restore``."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address
-from v6ferry.engines.interface import OutgoingPacket, Wanted
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.sixtofour.host_specification import SixToFourHostSpec
 from v6ferry.engines.sixtofour.router_tables import router_table
 from v6ferry.engines.tunnel import (
@@ -20,14 +21,14 @@ from v6ferry.engines.tunnel import (
     tunnel_mtu,
     underlay_endpoints,
 )
-from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
+from v6ferry.system.state import InterfaceAddress, InterfaceState, Route
 
 _GLOBAL = IPv6Network("2000::/3")
 _TRANSITION = (SIXTOFOUR_PREFIX, IPv6Network("2001::/32"))
 """6to4 and Teredo: global addresses that are not native."""
 
 
-class SixToFourHost:
+class SixToFourHost(QuietEngine):
     """A 6to4 host.
 
     Args:
@@ -37,8 +38,8 @@ class SixToFourHost:
     """
 
     def __init__(self, spec: SixToFourHostSpec, random: Random, now: float) -> None:
+        super().__init__()
         self._spec = spec
-        self._facts = HostFacts()
         self._resolved: tuple[IPv4Address, ...] = ()
         self._discarded: dict[str, int] = {}
 
@@ -49,10 +50,6 @@ class SixToFourHost:
         if spec.relay != self._spec.relay:
             self._resolved = ()
         self._spec = spec
-
-    def update_facts(self, facts: HostFacts, now: float) -> None:
-        """See ``Engine.update_facts``: another public address is another 6to4 address, at once."""
-        self._facts = facts
 
     def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
         """See ``Engine.name_resolved``; a relay whose name is gone keeps its last address."""
@@ -65,20 +62,6 @@ class SixToFourHost:
         """See ``Engine.receive``: there is no neighbor discovery on the 6to4 link (RFC 3056)."""
         why = "neighbor discovery on the 6to4 link"
         self._discarded[why] = self._discarded.get(why, 0) + 1
-
-    def note_traffic(self, packets_by_rule: Mapping[str, int]) -> None:
-        """See ``Engine.note_traffic``."""
-
-    def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``: nothing here waits for a time."""
-
-    def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        return None
-
-    def packets_to_send(self) -> list[OutgoingPacket]:
-        """See ``Engine.packets_to_send``."""
-        return []
 
     # What the engine wants
 
@@ -155,13 +138,6 @@ class SixToFourHost:
         return None
 
     # Leaving, status, succession
-
-    def begin_withdrawal(self, now: float) -> None:
-        """See ``Engine.begin_withdrawal``: nobody was told anything."""
-
-    def withdrawn(self) -> bool:
-        """See ``Engine.withdrawn``."""
-        return True
 
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the mode wants it is ready."""

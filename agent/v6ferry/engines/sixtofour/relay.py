@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
 from v6ferry.addresses.ipv4 import is_globally_unique
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address
-from v6ferry.engines.interface import OutgoingPacket, Wanted
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.sixtofour.relay_specification import SixToFourRelaySpec
 from v6ferry.engines.sixtofour.relay_tables import relay_table
 from v6ferry.engines.tunnel import ON_LINK_METRIC, tunnel_mtu, underlay_endpoints
-from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
+from v6ferry.system.state import InterfaceAddress, InterfaceState, Route
 
 
-class SixToFourRelay:
+class SixToFourRelay(QuietEngine):
     """A 6to4 relay.
 
     Args:
@@ -27,20 +27,13 @@ class SixToFourRelay:
     """
 
     def __init__(self, spec: SixToFourRelaySpec, random: Random, now: float) -> None:
+        super().__init__()
         self._spec = spec
-        self._facts = HostFacts()
         self._discarded: dict[str, int] = {}
 
     def update_spec(self, spec: SixToFourRelaySpec, now: float) -> None:
         """See ``Engine.update_spec``."""
         self._spec = spec
-
-    def update_facts(self, facts: HostFacts, now: float) -> None:
-        """See ``Engine.update_facts``."""
-        self._facts = facts
-
-    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
-        """See ``Engine.name_resolved``: a relay asks for no names."""
 
     def receive(
         self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float
@@ -48,20 +41,6 @@ class SixToFourRelay:
         """See ``Engine.receive``: there is no neighbor discovery on the 6to4 link (RFC 3056)."""
         why = "neighbor discovery on the 6to4 link"
         self._discarded[why] = self._discarded.get(why, 0) + 1
-
-    def note_traffic(self, packets_by_rule: Mapping[str, int]) -> None:
-        """See ``Engine.note_traffic``."""
-
-    def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``."""
-
-    def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        return None
-
-    def packets_to_send(self) -> list[OutgoingPacket]:
-        """See ``Engine.packets_to_send``."""
-        return []
 
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
@@ -88,13 +67,6 @@ class SixToFourRelay:
             if is_globally_unique(one) or not self._spec.globally_unique
         )
 
-    def begin_withdrawal(self, now: float) -> None:
-        """See ``Engine.begin_withdrawal``."""
-
-    def withdrawn(self) -> bool:
-        """See ``Engine.withdrawn``: nobody was told anything."""
-        return True
-
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
         endpoints = self._endpoints()
@@ -118,10 +90,3 @@ class SixToFourRelay:
         if not self._spec.forwarding:
             return "relays nothing: forwarding is false"
         return f"relays between 6to4 sites and native IPv6 at {', '.join(map(str, endpoints))}"
-
-    def snapshot(self) -> dict[str, Any]:
-        """See ``Engine.snapshot``: all follows from the specification and the host."""
-        return {}
-
-    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
-        """See ``Engine.restore``."""
