@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Traffic between hosts of a lab, made and counted by iperf3."""
+"""Traffic between hosts of a lab, made and counted: by iperf3, and streams of echo requests."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -83,3 +85,27 @@ def _iperf(host: LabHost, target: str, seconds: int, *options: str) -> dict[str,
     if "error" in report:
         raise LabError(f"host {host.name}: iperf3 to {target}: {report['error']}")
     return report
+
+
+def stream(host: LabHost, target: str, seconds: float, *options: str) -> subprocess.Popen[str]:
+    """Start to send 1000 echo requests a second.
+
+    Args:
+        host: that sends.
+        target: an address.
+        seconds: for how long.
+        options: to ping, beyond those.
+    """
+    command = ["ping", "-q", "-n", "-i", "0.001", "-c", str(round(1000 * seconds)), *options]
+    started: subprocess.Popen[str] = host.popen(
+        [*command, target], stdout=subprocess.PIPE, text=True
+    )
+    return started
+
+
+def lost(ping: subprocess.Popen[str]) -> int:
+    """Wait for the end of a stream and return how many requests had no answer."""
+    report, _errors = ping.communicate(timeout=60)
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", report)
+    assert found is not None, report
+    return int(found[1]) - int(found[2])

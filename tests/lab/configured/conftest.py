@@ -10,13 +10,6 @@ import pytest
 from tests.lab import CONFIGURED, Lab
 
 
-@pytest.fixture(scope="module", params=["userspace", "ebpf"])
-def plane(request: pytest.FixtureRequest) -> str:
-    """Each plane in turn: what one does, the other has to do."""
-    chosen: str = request.param
-    return chosen
-
-
 @pytest.fixture(scope="module")
 def lab(plane: str) -> Iterator[Lab]:
     """The intranet with agents on it that have nothing to do: tests must leave it so, too."""

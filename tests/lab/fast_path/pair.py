@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,22 +75,6 @@ def link_local(host: LabHost, interface: str) -> str:
 def doctor(host: LabHost) -> str:
     """What the agent's doctor says."""
     return host.v6ferry("doctor", check=False).stdout
-
-
-def stream(host: LabHost, target: str, seconds: float, *options: str) -> subprocess.Popen[str]:
-    """Send 1000 echo requests a second."""
-    count = str(round(1000 * seconds))
-    command = ["ping", "-q", "-n", "-i", "0.001", "-c", count, *options, target]
-    started: subprocess.Popen[str] = host.popen(command, stdout=subprocess.PIPE, text=True)
-    return started
-
-
-def lost(ping: subprocess.Popen[str]) -> int:
-    """Wait for the end of a stream and return how many requests had no answer."""
-    report, _errors = ping.communicate(timeout=60)
-    found = re.search(r"(\d+) packets transmitted, (\d+) received", report)
-    assert found is not None, report
-    return int(found[1]) - int(found[2])
 
 
 def make_link(host: LabHost, command: str) -> None:

@@ -22,14 +22,13 @@ from tests.lab.fast_path.pair import (
     carried_by_the_programs,
     has_program,
     ip,
-    lost,
     running_pair,
-    stream,
     tunnel_address,
     underlay,
 )
 from tests.lab.isatap.intranet import addresses, eventually, pings
 from tests.lab.processes import enter_command
+from tests.lab.traffic import lost, stream
 
 pytestmark = pytest.mark.lab
 

@@ -22,15 +22,14 @@ from tests.lab.fast_path.pair import (
     has_program,
     ip,
     link_local,
-    lost,
     make_link,
     other,
     running_pair,
-    stream,
     tunnel_address,
     underlay,
 )
 from tests.lab.isatap.intranet import apply, eventually
+from tests.lab.traffic import lost, stream
 
 pytestmark = pytest.mark.lab
 

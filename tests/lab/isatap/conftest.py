@@ -11,13 +11,6 @@ from tests.lab import ISATAP, Lab
 from tests.lab.isatap.intranet import set_up
 
 
-@pytest.fixture(scope="module", params=["userspace", "ebpf"])
-def plane(request: pytest.FixtureRequest) -> str:
-    """Each plane in turn: what one does, the other has to do."""
-    chosen: str = request.param
-    return chosen
-
-
 @pytest.fixture(scope="module")
 def lab(plane: str) -> Iterator[Lab]:
     """The intranet, as the playbook leaves it: tests must leave it so, too."""

@@ -17,12 +17,10 @@ from v6ferry import __version__
 from tests.lab import ISATAP, Lab, LabHost
 from tests.lab.another_agent import VERSION, make_another_agent
 from tests.lab.isatap.intranet import A, C, eventually, pings, set_up, status
-from tests.lab.traffic import iperf_server
+from tests.lab.traffic import iperf_server, lost, stream
 
 pytestmark = pytest.mark.lab
 
-A_SECOND = 1000
-"""Packets."""
 SECONDS = 12
 """That a connection lasts: longer than agents take to be replaced four times."""
 PLACES = (("isatap0", "egress"), ("eth0", "ingress"))
@@ -41,19 +39,6 @@ def lab() -> Iterator[Lab]:
 def another(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An agent of another version, with another BPF object."""
     return make_another_agent(tmp_path_factory.mktemp("another"))
-
-
-def stream(host: LabHost, target: str, seconds: int) -> subprocess.Popen[str]:
-    command = ["ping", "-q", "-n", "-i", str(1 / A_SECOND), "-c", str(A_SECOND * seconds), target]
-    started: subprocess.Popen[str] = host.popen(command, stdout=subprocess.PIPE, text=True)
-    return started
-
-
-def lost(ping: subprocess.Popen[str]) -> int:
-    report, _errors = ping.communicate(timeout=60)
-    found = re.search(r"(\d+) packets transmitted, (\d+) received", report)
-    assert found is not None, report
-    return int(found[1]) - int(found[2])
 
 
 def replace(host: LabHost, end: str, package: Path | None = None) -> None:

@@ -45,12 +45,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, 41) as raw:
 """
 
 
-@pytest.fixture(scope="module", params=["userspace", "ebpf"])
-def plane(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
-
-
 @pytest.fixture(scope="module")
 def lab(plane: str) -> Iterator[Lab]:
     with Lab(SIXRD) as lab:

@@ -12,7 +12,6 @@ import json
 from ipaddress import IPv4Network, ip_address, ip_interface
 
 from tests.lab import Lab, LabHost
-from tests.lab.isatap.intranet import addresses, eventually
 from tests.lab.topology import Host, Interface, Network, Route, Topology
 
 PUBLIC, OTHER_PUBLIC, REMOTE = "131.107.23.89", "131.107.23.90", "157.60.0.1"
@@ -89,6 +88,3 @@ def set_address(lab: Lab, before: str, after: str) -> None:
     lab["router"].run(["ip", "addr", "del", f"{before}/24", "dev", "eth0"])
     lab["router"].run(["ip", "addr", "add", f"{after}/24", "dev", "eth0"])
     lab["router"].run(["ip", "route", "replace", "default", "via", "131.107.23.254"])
-
-
-__all__ = ["addresses", "eventually"]

@@ -30,12 +30,6 @@ SPEC = {"private_interfaces": [{"interface": "lan0"}], "relay": "192.88.99.1"}
 REMOTE_SPEC = {"private_interfaces": [{"interface": "lan0", "subnet_id": 1}]}
 
 
-@pytest.fixture(scope="module", params=["userspace", "ebpf"])
-def plane(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
-
-
 @pytest.fixture(scope="module")
 def sites(plane: str) -> Iterator[Lab]:
     with Lab(SITES) as lab:
