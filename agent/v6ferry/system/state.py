@@ -63,6 +63,8 @@ class HostFacts:
     """For each endpoint that the engine asked about: the source address the kernel would choose."""
     host_endpoints: frozenset[IPv4Address] = frozenset()
     """Every IPv4 address of the host, whether a tunnel may use it or not."""
+    broadcast_addresses: frozenset[IPv4Address] = frozenset()
+    """Of the subnets that the host is in."""
     host_addresses: frozenset[IPv6Address] = frozenset()
     """Every IPv6 address of the host, on whatever interface."""
     preferred_addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
