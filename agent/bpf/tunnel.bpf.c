@@ -34,7 +34,7 @@
 
 /* Newer than the headers this is compiled with. A kernel without them refuses the call. */
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)	/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3 */
-#define FIB_LOOKUP_SKIP_NEIGH (1U << 3)		/* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 */
+#define FIB_LOOKUP_SKIP_NEIGH (1U << 2)		/* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 */
 #define FIB_LOOKUP_SRC (1U << 4)		/* BPF_FIB_LOOKUP_SRC, Linux 6.7 */
 
 #define AF_INET 2

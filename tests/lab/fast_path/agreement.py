@@ -68,22 +68,22 @@ class Bench:
     """Both planes, in a namespace with an uplink and a way to see what leaves by it.
 
     Args:
-        ours: the IPv4 addresses of the uplink.
+        ours: the IPv4 addresses of the uplink, with the lengths of their subnets.
     """
 
-    def __init__(self, ours: Iterable[IPv4Address] = (OURS, SECOND)) -> None:
+    def __init__(self, ours: Iterable[str] = (f"{OURS}/24", f"{SECOND}/32")) -> None:
         ip("link add up0 type veth peer name up1")
         run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
         for name in ("up0", "up1"):
             ip(f"link set {name} up")
         for address in ours:
-            ip(f"addr add {address}/32 dev up0")
+            ip(f"addr add {address} dev up0")
         for neighbor in ("192.168.47.100", "192.168.47.1"):
             ip(f"neigh add {neighbor} lladdr 02:00:00:00:00:01 dev up0 nud permanent")
-        ip("route add 192.168.47.0/24 dev up0")
-        ip("route add default via 192.168.47.1")
-        ip("route add 198.51.100.0/24 via 192.168.47.1 mtu lock 1400")
-        ip("route add 192.0.2.0/24 via 192.168.47.1 mtu lock 1290")
+        gateway = "via 192.168.47.1 dev up0 onlink"
+        ip(f"route add default {gateway}")
+        ip(f"route add 198.51.100.0/24 {gateway} mtu lock 1400")
+        ip(f"route add 192.0.2.0/24 {gateway} mtu lock 1290")
         ip("route add unreachable 203.0.113.66")
         self.names = ["tun0", "tun1", "tun2"]
         for name in self.names:

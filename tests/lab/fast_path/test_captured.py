@@ -94,7 +94,7 @@ def with_length(header: bytes, length: int) -> bytes:
 @pytest.mark.parametrize("role", ROLES)
 @isolated
 def test_both_planes_do_the_same_with_captured_packets(role: str, tunnel_mtu: str) -> None:
-    bench = Bench([ROLES[role].endpoint])
+    bench = Bench([f"{ROLES[role].endpoint}/32"])
     verdicts: Counter[str] = Counter()
     try:
         for capture in CAPTURES:

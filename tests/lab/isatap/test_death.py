@@ -137,6 +137,17 @@ def test_no_packet_is_lost_where_routes_without_carrier_are_ignored(lab: Lab, na
     assert lost(ping) == 0
 
 
+@pytest.mark.parametrize("name", ["a", "router"])
+def test_neighbour_that_the_underlay_has_forgotten_is_found_without_an_agent(
+    lab: Lab, name: str
+) -> None:
+    host = lab[name]
+    host.kill_agent()
+    host.run(["ip", "neigh", "flush", "dev", "eth0"])
+    assert pings(lab["a"], C)
+    host.start_agent("--plane", "ebpf")
+
+
 def retransmits(lab: Lab, *events: Callable[[], None]) -> int:
     """What a connection from C to A sends again once it has started, while events take place."""
     client = lab["c"].popen(
