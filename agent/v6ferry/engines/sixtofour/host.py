@@ -100,6 +100,7 @@ class SixToFourHost:
             globally_unique=spec.globally_unique,
             from_relays=spec.relay is not None,
             relay=relay,
+            site=False,
         )
         name = spec.relay is not None and configured_address(spec.relay) is None
         return Wanted(

@@ -121,6 +121,7 @@ class SixToFourRouter:
             globally_unique=spec.globally_unique,
             from_relays=spec.relay is not None,
             relay=relay,
+            site=True,
         )
         interface = InterfaceState(
             spec.tunnel.interface,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from v6ferry.addresses.ipv4 import NOT_GLOBALLY_UNIQUE, is_globally_unique
-from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, embedded_ipv4
+from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, embedded_ipv4, sixtofour_prefix
 from v6ferry.engines.tunnel import ALL_ADDRESSES, HANDED_UP, TunnelOptions, best_routes
 from v6ferry.forwarding.table import (
     ANYBODY,
@@ -38,6 +38,7 @@ def router_table(
     globally_unique: bool,
     from_relays: bool,
     relay: IPv4Address | None,
+    site: bool,
 ) -> TunnelTable:
     """Put the tables together.
 
@@ -51,6 +52,7 @@ def router_table(
         from_relays: whether native sources are accepted, from whatever relay (RFC 3056 section
             5.2: the one that a native host is nearest to carries its packets).
         relay: the one that we use; whoever named it may be spoken to, anycast or not.
+        site: whether the host routes 2002:V4::/48 for a site behind it.
     """
     local = frozenset(one.address for one in addresses)
     never = never_global(globally_unique)
@@ -82,6 +84,7 @@ def router_table(
         endpoint_rules=endpoint_rules(options, facts, globally_unique, relay),
         source_rules=ours,
         destination_rules=ours,
+        site_prefixes=tuple(map(sixtofour_prefix, endpoints)) if site else (),
         handed_up=HANDED_UP,
     )
 
