@@ -20,12 +20,11 @@ class Shared:
 
 def shared_by(tables: Iterable[TunnelTable]) -> Shared:
     """Return what the tables of a host's tunnels say together, each thing once."""
-    automatic: dict[Embedded, None] = {}
-    site_prefixes: dict[IPv6Network, None] = {}
-    for table in tables:
-        automatic |= dict.fromkeys(table.automatic)
-        site_prefixes |= dict.fromkeys(table.site_prefixes)
-    return Shared(tuple(automatic), tuple(site_prefixes))
+    tables = tuple(tables)
+    return Shared(
+        tuple(dict.fromkeys(one for table in tables for one in table.automatic)),
+        tuple(dict.fromkeys(one for table in tables for one in table.site_prefixes)),
+    )
 
 
 def in_force(asked: TunnelTable, shared: Shared) -> TunnelTable:

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-ROUTE_PROTOCOL = 196
-"""The rtnetlink protocol number that marks a route as this agent's own."""
+ROUTE_PROTOCOL = 41
+"""The rtnetlink protocol number that marks a route as this agent's own.
+
+It is no other's: FRR has 186 to 197, and takes 196 for its static routes; Babel has 42, Open/R 99.
+"""
 
 DEFAULT_ROUTE = IPv6Network("::/0")
 LINK_LOCAL_PREFIX = IPv6Network("fe80::/64")
