@@ -51,6 +51,18 @@ def sixrd_prefix(ipv4: str, prefix: str, ipv4_mask_length: int = 0) -> str:
     return str(delegated)
 
 
+def sixrd_dhcp_option(option: str) -> dict[str, t.Any]:
+    """Return the 6rd domain that the DHCPv4 option 212 describes."""
+    if not isinstance(option, str):
+        raise ValueError(f"{option!r} is not a text; give the option's value in hexadecimal")
+    domain = addresses.sixrd.parse_dhcp_option(option)
+    return {
+        "prefix": str(domain.prefix),
+        "ipv4_mask_length": domain.ipv4_mask_length,
+        "border_relays": [str(relay) for relay in domain.border_relays],
+    }
+
+
 FILTERS = (
     configured_tunnel_link_local,
     isatap_address,
@@ -59,6 +71,7 @@ FILTERS = (
     ipv6_transition_decode,
     sixtofour_prefix,
     sixrd_prefix,
+    sixrd_dhcp_option,
 )
 
 

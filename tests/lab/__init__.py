@@ -25,13 +25,14 @@ from tests.lab.inventory import inventory, inventory_yaml
 from tests.lab.lab import Lab
 from tests.lab.name_server import NameServer, TsigKey
 from tests.lab.service import Service
-from tests.lab.topologies import CONFIGURED, ISATAP, ISATAP_TWO_ROUTERS, TOPOLOGIES
+from tests.lab.topologies import CONFIGURED, ISATAP, ISATAP_TWO_ROUTERS, SIXRD, TOPOLOGIES
 from tests.lab.topology import Host, Interface, Network, Route, Topology, TopologyError, Zone
 
 __all__ = [
     "CONFIGURED",
     "ISATAP",
     "ISATAP_TWO_ROUTERS",
+    "SIXRD",
     "TOPOLOGIES",
     "Capture",
     "Host",

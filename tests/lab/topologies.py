@@ -10,6 +10,14 @@ between it and a native IPv6 segment::
                         |                    |                      2001:db8:0:c::c  c -+
     b 131.107.71.209 ---+                    +---- 10.0.1.53 dns
 
+``sixrd`` is a provider's IPv4 network with a 6rd domain on it, 2001:db8::/32 for 10.0.0.0/8: two
+customer edges with a network behind each, and a border relay before a native IPv6 segment::
+
+    h1 -- lan1 -- ce1 10.1.0.1 --+                +-- 10.0.0.1 br  2001:db9:0:c::1 --+
+                                 +-- core (IPv4) -+                                  | native
+    h2 -- lan2 -- ce2 10.2.0.1 --+                +-- 10.3.0.1 rogue                 |
+                                                           2001:db9:0:c::c  c -------+
+
 Every host is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
 ``isatap-two-routers`` adds ``router2``, 10.0.2.1 on the intranet and 2001:db8:0:c::2 on the native
 segment; ``c`` keeps its default route through ``router`` and has one through ``router2`` behind it.
@@ -62,6 +70,24 @@ def _native(address: str, network: str = NATIVE) -> tuple[Interface, ...]:
     return (Interface("lan0", network, (ip_interface(f"{address}/64"),)),)
 
 
+def _core(underlay: tuple[Host, ...]) -> Host:
+    """Return the router without IPv6 between hosts of the underlay."""
+    return Host(
+        "core",
+        interfaces=tuple(
+            Interface(
+                f"eth{index}",
+                f"{host.name}-uplink",
+                (ip_interface(f"{_intranet_gateway(str(host.addresses[0]))}/24"),),
+            )
+            for index, host in enumerate(underlay)
+        ),
+        ipv4_forwarding=True,
+        ipv6=False,
+        groups=("underlay_routers",),
+    )
+
+
 def _isatap(
     name: str,
     routers: Mapping[str, tuple[str, str]],
@@ -87,20 +113,6 @@ def _isatap(
         _intranet_host("dns", NAME_SERVER, group="name_servers", zones=(Zone(DOMAIN),)),
         *branches,
     )
-    core = Host(
-        "core",
-        interfaces=tuple(
-            Interface(
-                f"eth{index}",
-                f"{host.name}-uplink",
-                (ip_interface(f"{_intranet_gateway(str(host.addresses[0]))}/24"),),
-            )
-            for index, host in enumerate(intranet)
-        ),
-        ipv4_forwarding=True,
-        ipv6=False,
-        groups=("underlay_routers",),
-    )
     native_host = Host(
         "c",
         interfaces=_native("2001:db8:0:c::c"),
@@ -117,7 +129,7 @@ def _isatap(
             Network(NATIVE),
             *(Network(BRANCH_LAN) for _branch in branches),
         ),
-        hosts=(*intranet, native_host, *branch_hosts, core),
+        hosts=(*intranet, native_host, *branch_hosts, _core(intranet)),
         domain=DOMAIN,
         name_servers=(ip_address(NAME_SERVER),),
     )
@@ -150,6 +162,52 @@ CONFIGURED = _isatap(
 )
 
 
+def _sixrd() -> Topology:
+    """Return the 6rd domain."""
+    relay_lan = (Interface("lan0", NATIVE, (ip_interface("2001:db9:0:c::1/64"),)),)
+    underlay = (
+        _intranet_host("br", "10.0.0.1", group="sixrd_brs", lan=relay_lan),
+        *(
+            _intranet_host(
+                f"ce{number}",
+                f"10.{number}.0.1",
+                group="sixrd_ces",
+                lan=(Interface("lan0", f"lan{number}", (ip_interface(f"192.168.{number}.1/24"),)),),
+            )
+            for number in (1, 2)
+        ),
+        _intranet_host("rogue", "10.3.0.1", group="others"),
+    )
+    behind = tuple(
+        Host(
+            f"h{number}",
+            interfaces=(Interface("eth0", f"lan{number}"),),
+            groups=("customers",),
+        )
+        for number in (1, 2)
+    )
+    native_host = Host(
+        "c",
+        interfaces=(Interface("lan0", NATIVE, (ip_interface("2001:db9:0:c::c/64"),)),),
+        routes=(Route(_EVERYTHING_IPV6, ip_address("2001:db9:0:c::1")),),
+        groups=("native_hosts",),
+    )
+    return Topology(
+        "sixrd",
+        networks=(
+            *(Network(f"{host.name}-uplink", ipv6=False) for host in underlay),
+            Network("lan1"),
+            Network("lan2"),
+            Network(NATIVE),
+        ),
+        hosts=(*underlay, *behind, native_host, _core(underlay)),
+        domain=DOMAIN,
+    )
+
+
+SIXRD = _sixrd()
+
+
 def without_transmit_offload(topology: Topology) -> Topology:
     """The same with packets on every link as they would be on a wire, checksums finished."""
     networks = (replace(network, transmit_offload=False) for network in topology.networks)
@@ -157,6 +215,6 @@ def without_transmit_offload(topology: Topology) -> Topology:
 
 
 TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
-    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED)}
+    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED, SIXRD)}
 )
 """Topologies by name, as ``python -m tests.lab up NAME`` takes them."""

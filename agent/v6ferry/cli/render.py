@@ -48,6 +48,7 @@ def _resource(one: Answer) -> Iterable[str]:
     if "remote" in status:
         yield from _configured_only(status)
     yield from _router_only(status)
+    yield from _customer_edge_only(status)
     for title, key in (("DNS", "dns_servers"), ("search", "dns_search"), ("ignored", "ignored")):
         if status.get(key):
             yield f"  {title:11} {', '.join(status[key])}"
@@ -74,6 +75,21 @@ def _router_only(status: Answer) -> Iterable[str]:
         yield f"  ending      {prefix}, for {_duration(seconds)}"
     if "hosts" in status:
         yield f"  hosts       {status['hosts']}"
+
+
+def _customer_edge_only(status: Answer) -> Iterable[str]:
+    if status.get("delegated_prefix"):
+        yield f"  delegated   {status['delegated_prefix']}, of the 6rd prefix {status['prefix']}"
+    for relay in status.get("border_relays", ()):
+        name = f" ({relay['name']})" if relay["name"] != relay["address"] else ""
+        use = ", in use" if relay["in_use"] else ""
+        yield f"  relay       {relay['address']}{name}, {relay['reachability']}{use}"
+    for interface, link in status.get("private_interfaces", {}).items():
+        prefixes = ", ".join(link["prefixes"]) or "no prefix"
+        default = " as a default router" if link["default_router"] else ""
+        yield f"  private     {interface}: {link['problem'] or prefixes + default}"
+        for prefix, seconds in link["ending_prefixes"].items():
+            yield f"  ending      {prefix} on {interface}, for {_duration(seconds)}"
 
 
 def _counters(counters: Answer | None) -> Iterable[str]:

@@ -24,7 +24,11 @@ _ADVICE_ON_DROPS = {
     ),
     "inner_source_does_not_match_outer": (
         "somebody sends with a source that it does not own: a spoofer, a NAT between the two"
-        " hosts, or a router that is missing from the list of routers"
+        " hosts, or a router or border relay that is missing from the list"
+    ),
+    "inner_source_forbidden": (
+        "a host sends through the tunnel with an address of no prefix behind it: look for"
+        " an address or prefix of another provider, and for its default route"
     ),
     "outer_source_is_ours": "packets come back to where they were sent from: look for a loop",
     "no_forwarding_rule": "a route leads into the tunnel without a gateway that embeds IPv4",
@@ -187,6 +191,15 @@ class Doctor:
             yield from self._router(label, router)
         if status.get("keepalive"):
             yield from self._keepalive(label, status)
+        for relay in status.get("border_relays", ()):
+            if relay["reachability"] == "silent":
+                yield Check(
+                    label,
+                    "warning",
+                    f"the border relay {relay['address']} sends back nothing that it is given",
+                    "look whether it runs, whether firewalls let protocol 41 pass both ways, and"
+                    " whether the 6rd prefix and the IPv4 mask length are the provider's",
+                )
         for reason, count in status.get("counters", {}).get("drops", {}).items():
             if reason in _ADVICE_ON_DROPS:
                 yield Check(

@@ -34,6 +34,10 @@ _WHY = {
         "it lies in an on-link prefix of the tunnel but embeds no IPv4 address (on an ISATAP link,"
         " expected ...:5efe:w.x.y.z)"
     ),
+    DropReason.INNER_SOURCE: "the source is in no prefix that is behind this tunnel",
+    DropReason.ENDPOINT_REFUSED: (
+        "the IPv4 address it leads to is not among those that the tunnel speaks to"
+    ),
     DropReason.ENDPOINT_NOT_UNICAST: "the endpoint is not a unicast address",
     DropReason.MULTICAST: "this tunnel carries no multicast (RFC 5214 section 6.3)",
     DropReason.LOOP_ENDPOINT: "the endpoint is this host itself: a loop (RFC 6324)",

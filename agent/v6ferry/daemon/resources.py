@@ -19,6 +19,9 @@ from v6ferry.engines.interface import Engine
 from v6ferry.engines.isatap.host import IsatapHost
 from v6ferry.engines.isatap.router import IsatapRouter
 from v6ferry.engines.isatap.specification import IsatapHostSpec, IsatapRouterSpec
+from v6ferry.engines.sixrd.border_relay import SixrdBorderRelay
+from v6ferry.engines.sixrd.customer_edge import SixrdCustomerEdge
+from v6ferry.engines.sixrd.specification import SixrdBorderRelaySpec, SixrdCustomerEdgeSpec
 from v6ferry.engines.sixtofour.host import SixToFourHost
 from v6ferry.engines.sixtofour.host_specification import SixToFourHostSpec
 from v6ferry.engines.sixtofour.relay import SixToFourRelay
@@ -60,6 +63,8 @@ KINDS: Mapping[str, Kind] = {
     "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
     "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
+    "sixrd_br": Kind(SixrdBorderRelaySpec.parse, SixrdBorderRelay, _tunnel_interface),
+    "sixrd_ce": Kind(SixrdCustomerEdgeSpec.parse, SixrdCustomerEdge, _tunnel_interface),
     "sixtofour_host": Kind(SixToFourHostSpec.parse, SixToFourHost, _tunnel_interface),
     "sixtofour_relay": Kind(SixToFourRelaySpec.parse, SixToFourRelay, _tunnel_interface),
     "sixtofour_router": Kind(SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface),

@@ -7,8 +7,11 @@ draws no random number of its own; the daemon (or a test, in virtual time) hands
 
 ``interface``      the contract between an engine and whoever drives it
 ``specification``  checked reading of what a user wrote
+``tunnel``         what tunnels of every technology have in common
 ``lan``            the router's side of private interfaces: prefixes and advertisements
 ``isatap``         ISATAP host and router (RFC 5214)
 ``configured``     configured tunnels (RFC 4213)
 ``compatible``     automatic tunnels between IPv4-compatible addresses (RFC 2893)
+``sixtofour``      6to4 host, router and relay (RFC 3056)
+``sixrd``          6rd customer edge and border relay (RFC 5969)
 """

@@ -13,6 +13,7 @@ from v6ferry.system.state import ROUTE_PROTOCOL, Route, UnderlayAddress, Underla
 from v6ferry.system.tun import open_tun
 
 from tests.lab.agent_system.namespaces import ip, isolated
+from tests.lab.processes import wait_until
 
 
 def ask(method: str, *arguments: object) -> object:
@@ -159,6 +160,8 @@ def test_ipv6_route_says_gateway_source_and_interface():
     ip("link set isatap0 up")
     ip("addr add 2001:db8::1/64 dev isatap0 nodad")
     ip("-6 route add default via 2001:db8::9 dev isatap0")
+    # The kernel makes the address local a little after it has taken it.
+    assert wait_until(lambda: "2001:db8::1" in ip("-6 route show table local"), 5)
     own, gateway = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::9")
     assert ask("ipv6_route_to", IPv6Address("2001:db8:1::1")) == Ipv6Route(
         "isatap0", gateway, own, False

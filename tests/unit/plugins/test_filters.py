@@ -33,6 +33,11 @@ IPV6 = st.integers(0, 2**128 - 1).map(lambda number: str(IPv6Address(number)))
         ("isatap_embedded_ipv4", ["2001:db8::1"], None),
         ("sixtofour_prefix", ["157.60.0.1"], "2002:9d3c:1::/48"),
         ("sixrd_prefix", ["10.100.100.1", "2001:db8::/32", 8], "2001:db8:6464:100::/56"),
+        (
+            "sixrd_dhcp_option",
+            ["08:20:20:01:0d:b8:00:00:00:00:00:00:00:00:00:00:00:00:0a:00:00:01"],
+            {"prefix": "2001:db8::/32", "ipv4_mask_length": 8, "border_relays": ["10.0.0.1"]},
+        ),
     ],
 )
 def test_examples_of_the_documentation(name, arguments, expected):
@@ -67,6 +72,8 @@ def test_decode_has_the_same_keys_for_every_address(address):
         ("isatap_link_local", [["10.0.0.1"]], "for a list, use map"),
         ("isatap_link_local", [167772161], "is not an IPv4 address"),
         ("ipv6_transition_decode", ["10.0.0.1"], "is not an IPv6 address such as"),
+        ("sixrd_dhcp_option", ["0820"], "OPTION_6RD of 2 bytes: must have 22"),
+        ("sixrd_dhcp_option", [8], "8 is not a text"),
         ("sixrd_prefix", ["10.0.0.1", "2001:db8::/32", "8"], "ipv4_mask_length '8' is not a"),
         ("isatap_address", ["10.0.0.1"], "prefix"),
     ],

@@ -13,7 +13,11 @@ from v6ferry.engines.specification import Options, SpecificationError
 from tests.demo.playbook import ROOT
 from tools.write_role import LISTS, role_files
 
-REQUIRED = {"configured_tunnel": {"remote": "192.0.2.1"}}
+REQUIRED = {
+    "configured_tunnel": {"remote": "192.0.2.1"},
+    "sixrd_br": {"prefix": "2001:db8::/32"},
+    "sixrd_ce": {"prefix": "2001:db8::/32", "border_relays": ["10.0.0.1"]},
+}
 """What a kind cannot do without; the agent says so."""
 NOT_OF_THE_SPECIFICATION = {"name", "state", "wait", "socket"}
 MODULES = {
@@ -100,7 +104,7 @@ def test_module_s_defaults_are_the_agent_s(kind):
         if option.get("default") is not None
     }
     required = REQUIRED.get(kind, {})
-    explicit = check(kind, "default", {**required, **defaults})
+    explicit = check(kind, "default", {**defaults, **required})
     assert explicit.parsed == check(kind, "default", required).parsed
 
 

@@ -54,3 +54,76 @@ def test_every_address_of_a_customer_tells_its_endpoint(
     host = data.draw(st.integers(0, (1 << 64) - 1))
     assert delegated.prefixlen == prefix_length + 32 - mask_length
     assert sixrd.embedded_ipv4(delegated[host], domain, common) == ipv4
+
+
+OPTION = bytes.fromhex("0820 20010db8 00000000 00000000 00000000 0a000001")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OPTION.hex(),
+        OPTION.hex(":"),
+        f"0x{OPTION.hex().upper()}",
+        "8 32 2001:db8:: 10.0.0.1",
+    ],
+)
+def test_dhcp_option_is_read_as_clients_write_it_rfc5969_7_1_1(text: str) -> None:
+    """RFC 5969 section 7.1.1."""
+    domain = sixrd.parse_dhcp_option(text)
+    assert domain == sixrd.SixrdOption(8, PROVIDER, (IPv4Address("10.0.0.1"),))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "0 bytes"),
+        (OPTION[:21].hex(), "21 bytes"),
+        (OPTION.hex() + "0a00", "24 bytes"),
+        ("zz", "hexadecimal"),
+        ("21" + OPTION.hex()[2:], "mask length 33"),
+        ("0081" + OPTION.hex()[4:], "length of 129"),
+        ("0028" + OPTION.hex()[4:], "exceeds 64 bits"),
+        ("300 32 2001:db8:: 10.0.0.1", "no OPTION_6RD"),
+        ("8 32 2001:db8:: somewhere", "no OPTION_6RD"),
+    ],
+)
+def test_dhcp_option_that_no_customer_edge_may_use_says_why(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        sixrd.parse_dhcp_option(text)
+
+
+@given(
+    st.integers(0, 32),
+    st.integers(0, 64),
+    st.ip_addresses(v=6),
+    st.lists(st.ip_addresses(v=4), min_size=1, max_size=4, unique=True),
+)
+def test_dhcp_option_comes_back_as_it_was(
+    mask_length: int, prefix_length: int, address: IPv6Address, relays: list[IPv4Address]
+) -> None:
+    prefix = IPv6Network((int(address), prefix_length), strict=False)
+    option = sixrd.SixrdOption(mask_length, prefix, tuple(relays))
+    encoded = sixrd.encode_dhcp_option(option)
+    if prefix_length + 32 - mask_length > 64:
+        with pytest.raises(ValueError, match="exceeds 64 bits"):
+            sixrd.decode_dhcp_option(encoded)
+    else:
+        assert sixrd.decode_dhcp_option(encoded) == option
+
+
+@given(st.binary(max_size=60))
+def test_dhcp_option_of_any_bytes_is_read_or_refused(data: bytes) -> None:
+    try:
+        option = sixrd.decode_dhcp_option(data)
+    except ValueError:
+        return
+    assert option.prefix.prefixlen + 32 - option.ipv4_mask_length <= 64
+
+
+@given(st.text(max_size=60))
+def test_dhcp_option_of_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        sixrd.parse_dhcp_option(text)
+    except ValueError:
+        return
