@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, LabHost
+from tests.lab import SIXTOFOUR, Lab, LabHost
 from tests.lab.isatap.intranet import apply, eventually, pings, remove
 from tests.lab.service import Service
-from tests.lab.sixtofour.internet import B_ADDRESS, INTERNET, RELAY
+from tests.lab.sixtofour.internet import B_ADDRESS, RELAY
 from tests.lab.sixtofour.site import address_in
 
 pytestmark = pytest.mark.lab
@@ -74,7 +74,7 @@ def start_frr(host: LabHost, configuration: str) -> list[Service]:
 @pytest.fixture(params=["frr", "bird"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A relay with a routing daemon, and a native host that has no route but what it learns."""
-    with Lab(INTERNET) as lab:
+    with Lab(SIXTOFOUR) as lab:
         relay, c = lab["relay"], lab["c"]
         for name in ("relay", "b"):
             lab[name].start_agent()
@@ -107,7 +107,7 @@ def test_native_hosts_learn_the_way_to_6to4_sites_while_the_relay_is_there_rfc30
 
 def test_frr_and_the_agent_leave_each_other_s_routes_alone():
     """Each knows its own by a protocol number, and takes away such as it does not know."""
-    with Lab(INTERNET) as lab:
+    with Lab(SIXTOFOUR) as lab:
         relay = lab["relay"]
         relay.start_agent()
         apply(relay, "sixtofour_relay")

@@ -11,10 +11,10 @@ import pytest
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
-from tests.lab import Lab, bulk
+from tests.lab import SIXTOFOUR, Lab, bulk
 from tests.lab.isatap.intranet import apply, drops, eventually, pings, remove, status
 from tests.lab.isatap.test_data_plane import send, tunnelled
-from tests.lab.sixtofour.internet import B_ADDRESS, INTERNET, RELAY, ROUTER, SITE, B, C
+from tests.lab.sixtofour.internet import B_ADDRESS, RELAY, ROUTER, SITE, B, C
 from tests.lab.sixtofour.site import address_in
 
 pytestmark = pytest.mark.lab
@@ -26,7 +26,7 @@ LOOP = "loop_destination_embeds_our_endpoint"
 
 @pytest.fixture(scope="module", params=["userspace", "ebpf"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab(INTERNET) as lab:
+    with Lab(SIXTOFOUR) as lab:
         for name in ("router", "b", "relay"):
             lab[name].start_agent("--plane", request.param)
         apply(lab["relay"], "sixtofour_relay")
