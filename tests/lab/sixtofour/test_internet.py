@@ -217,6 +217,17 @@ def test_native_source_comes_by_any_relay_rfc3056_5_2(lab):
     eventually(lambda: status(lab["b"])["counters"]["packets_in"] > before, 3)
 
 
+def test_native_source_comes_by_the_configured_relay_alone_where_the_user_says_so(lab):
+    b = lab["b"]
+    apply(b, "sixtofour_host", relay=RELAY, accept_relays="configured")
+    before = drops(b).get(MISMATCH, 0)
+    send(lab["router"], tunnelled(echo("2001:db8:77::1", B_ADDRESS), ROUTER, B))
+    eventually(lambda: drops(b).get(MISMATCH, 0) == before + 1, 3)
+    assert pings(b, C)
+    assert pings(lab["c"], B_ADDRESS)
+    apply(b, "sixtofour_host", relay=RELAY)
+
+
 def test_relay_that_is_removed_leaves_nothing(lab):
     relay = lab["relay"]
     remove(relay, "sixtofour_relay")

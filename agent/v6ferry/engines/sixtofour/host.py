@@ -12,7 +12,7 @@ from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address
 from v6ferry.engines.interface import OutgoingPacket, Wanted
 from v6ferry.engines.sixtofour.host_specification import SixToFourHostSpec
-from v6ferry.engines.sixtofour.router_tables import router_table
+from v6ferry.engines.sixtofour.router_tables import accepted_relays, router_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
     ON_LINK_METRIC,
@@ -98,7 +98,7 @@ class SixToFourHost:
             addresses,
             routes,
             globally_unique=spec.globally_unique,
-            from_relays=spec.relay is not None,
+            from_relays=accepted_relays(spec.relay, spec.accept_relays, self._resolved),
             relay=relay,
             site=False,
         )

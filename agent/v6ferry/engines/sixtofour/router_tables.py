@@ -8,15 +8,23 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from v6ferry.addresses.ipv4 import NOT_GLOBALLY_UNIQUE, is_globally_unique
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, embedded_ipv4, sixtofour_prefix
-from v6ferry.engines.tunnel import ALL_ADDRESSES, HANDED_UP, TunnelOptions, best_routes
+from v6ferry.engines.tunnel import (
+    ALL_ADDRESSES,
+    HANDED_UP,
+    TunnelOptions,
+    best_routes,
+    configured_address,
+)
 from v6ferry.forwarding.table import (
     ANYBODY,
     SIXTOFOUR,
+    Anybody,
     Encapsulation,
     EndpointRule,
     Fixed,
     ForwardingRule,
     IngressRule,
+    Listed,
     NearRule,
     TunnelTable,
 )
@@ -36,7 +44,7 @@ def router_table(
     routes: Iterable[Route],
     *,
     globally_unique: bool,
-    from_relays: bool,
+    from_relays: Anybody | Listed | None,
     relay: IPv4Address | None,
     site: bool,
 ) -> TunnelTable:
@@ -49,8 +57,7 @@ def router_table(
         addresses: what the tunnel interface has.
         routes: our routes through it.
         globally_unique: whether far ends must have globally unique addresses.
-        from_relays: whether native sources are accepted, from whatever relay (RFC 3056 section
-            5.2: the one that a native host is nearest to carries its packets).
+        from_relays: whose packets from native sources are accepted; see ``accepted_relays``.
         relay: the one that we use; whoever named it may be spoken to, anycast or not.
         site: whether the host routes 2002:V4::/48 for a site behind it.
     """
@@ -63,8 +70,8 @@ def router_table(
         *(NearRule(prefix, False) for prefix in never),
     )
     ingress = [IngressRule(SIXTOFOUR_PREFIX, (SIXTOFOUR,), "6to4 sites")]
-    if from_relays:
-        ingress.append(IngressRule(ALL_ADDRESSES, (ANYBODY,), "relays"))
+    if from_relays is not None:
+        ingress.append(IngressRule(ALL_ADDRESSES, (from_relays,), "relays"))
         ingress += [IngressRule(prefix, (), f"{prefix} from relays") for prefix in never]
     return TunnelTable(
         interface=options.interface,
@@ -87,6 +94,25 @@ def router_table(
         site_prefixes=tuple(map(sixtofour_prefix, endpoints)) if site else (),
         handed_up=HANDED_UP,
     )
+
+
+def accepted_relays(
+    relay: str | None, accept: str, resolved: Iterable[IPv4Address]
+) -> Anybody | Listed | None:
+    """Who may bring packets from native sources.
+
+    Args:
+        relay: as the user has named it; without one there are no native sources.
+        accept: ``any``, for the relay that a native host is nearest to carries its packets (RFC
+            3056 section 5.2), or ``configured``, where that is always the one we use.
+        resolved: the addresses of its name.
+    """
+    if relay is None:
+        return None
+    if accept == "any":
+        return ANYBODY
+    configured = configured_address(relay)
+    return Listed(frozenset(resolved) if configured is None else frozenset({configured}))
 
 
 def never_global(globally_unique: bool) -> tuple[IPv6Network, ...]:

@@ -58,7 +58,7 @@ NEVER = [
 ]
 
 
-def table_of(kind, **options):
+def table_of(kind, resolved=(), **options):
     if kind != "sixtofour_relay":
         options = {"relay": str(RELAY)} | options
     engine = check(kind, "test", options).engine(Random(1), 0.0)
@@ -71,6 +71,8 @@ def table_of(kind, **options):
         ),
         0.0,
     )
+    if resolved:
+        engine.name_resolved(options["relay"], resolved, 0.0)
     return engine.wanted(0.0).table
 
 
@@ -158,6 +160,30 @@ def test_native_destination_is_reached_through_a_relay_alone_rfc3964_5_2(end, re
 def test_native_source_does_not_come_to_a_relay_rfc3964_5_2(end, relay):
     assert is_dropped(into(relay, THERE, NATIVE, OURS))
     assert isinstance(into(end, ELSEWHERE, NATIVE, OURS), Accept)
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_native_source_may_be_made_to_come_through_our_relay_alone(kind):
+    """Where the relay is known, nobody else needs to be trusted."""
+    table = table_of(kind, accept_relays="configured")
+    assert isinstance(into(table, RELAY, NATIVE, OURS), Accept)
+    assert into(table, ELSEWHERE, NATIVE, OURS).reason is DropReason.SOURCE_MISMATCH
+    assert isinstance(into(table, THERE, THEIRS, OURS), Accept)
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_relay_given_by_name_is_accepted_at_each_of_its_addresses(kind):
+    options = {"relay": "6to4.example.net", "accept_relays": "configured"}
+    assert is_dropped(into(table_of(kind, **options), RELAY, NATIVE, OURS))
+    table = table_of(kind, resolved=(RELAY, ELSEWHERE), **options)
+    for one in (RELAY, ELSEWHERE):
+        assert isinstance(into(table, one, NATIVE, OURS), Accept)
+    assert is_dropped(into(table, THERE, NATIVE, OURS))
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_native_source_does_not_come_without_a_relay(kind):
+    assert is_dropped(into(table_of(kind, relay=None), RELAY, NATIVE, OURS))
 
 
 # Section 5.3.1: IPv4 addresses
