@@ -26,18 +26,15 @@ _WHY = {
         "the rule refuses it: what it holds never passes here, or there is no far end (see v6ferry"
         " show)"
     ),
-    DropReason.INNER_SOURCE: "the tunnel sends nothing from that source, which is none of its own",
     DropReason.ENDPOINT_REFUSED: (
-        "the endpoint is not among allowed_endpoints, or not a globally unique address"
+        "the IPv4 address it leads to is not among those that the tunnel speaks to"
+        " (allowed_endpoints, or what the technology itself refuses)"
     ),
     DropReason.DESTINATION_NOT_EMBEDDED: (
         "it lies in an on-link prefix of the tunnel but embeds no IPv4 address (on an ISATAP link,"
         " expected ...:5efe:w.x.y.z)"
     ),
     DropReason.INNER_SOURCE: "the source is in no prefix that is behind this tunnel",
-    DropReason.ENDPOINT_REFUSED: (
-        "the IPv4 address it leads to is not among those that the tunnel speaks to"
-    ),
     DropReason.ENDPOINT_NOT_UNICAST: "the endpoint is not a unicast address",
     DropReason.MULTICAST: "this tunnel carries no multicast (RFC 5214 section 6.3)",
     DropReason.LOOP_ENDPOINT: "the endpoint is this host itself: a loop (RFC 6324)",
