@@ -54,6 +54,18 @@ options:
         been switched off (RFC 7526).
       - What C(netsh interface 6to4 set relay) sets.
     type: str
+  accept_relays:
+    description:
+      - Through which relays packets from native IPv6 hosts are accepted, if there is an O(relay).
+      - V(any) is what the Internet needs, where the relay nearest to the native host carries
+        them (RFC 3056); such packets can be forged by anybody.
+      - V(configured) accepts them from the addresses of O(relay) alone, for networks in which all
+        go through it, both ways.
+    type: str
+    choices:
+      - any
+      - configured
+    default: any
   relay_refresh_interval:
     description:
       - After how many seconds the relay's name is looked up again, at the latest.
@@ -90,6 +102,8 @@ EXAMPLES = r"""
     interface: tun6to4
     mode: enabled
     globally_unique: false
+    relay: 10.0.0.1
+    accept_relays: configured
     underlay_interfaces: [eth0]
     underlay_addresses: [10.0.0.0/8]
     allowed_endpoints: [10.0.0.0/8]
@@ -169,6 +183,7 @@ SPEC = {
     },
     "globally_unique": {"type": "bool", "default": True},
     "relay": {"type": "str"},
+    "accept_relays": {"type": "str", "choices": ["any", "configured"], "default": "any"},
     "relay_refresh_interval": {"type": "int", "default": 86400},
     "route_metric": {"type": "int", "default": 2048},
 }

@@ -25,7 +25,14 @@ from tests.lab.inventory import inventory, inventory_yaml
 from tests.lab.lab import Lab
 from tests.lab.name_server import NameServer, TsigKey
 from tests.lab.service import Service
-from tests.lab.topologies import CONFIGURED, ISATAP, ISATAP_TWO_ROUTERS, SIXRD, TOPOLOGIES
+from tests.lab.topologies import (
+    CONFIGURED,
+    ISATAP,
+    ISATAP_TWO_ROUTERS,
+    SIXRD,
+    SIXTOFOUR,
+    TOPOLOGIES,
+)
 from tests.lab.topology import Host, Interface, Network, Route, Topology, TopologyError, Zone
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "ISATAP",
     "ISATAP_TWO_ROUTERS",
     "SIXRD",
+    "SIXTOFOUR",
     "TOPOLOGIES",
     "Capture",
     "Host",

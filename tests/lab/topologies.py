@@ -18,6 +18,13 @@ customer edges with a network behind each, and a border relay before a native IP
     h2 -- lan2 -- ce2 10.2.0.1 --+                +-- 10.3.0.1 rogue                 |
                                                            2001:db9:0:c::c  c -------+
 
+``sixtofour`` is the IPv4 Internet of the white paper's figures 19 to 24, with a 6to4 site, a 6to4
+host on its own, and a relay before the native IPv6 Internet::
+
+    a -- lan -- router 157.60.0.1 --+                +-- 194.207.1.5 relay 2001:db8:0:c::1 -+
+                                    +-- core (IPv4) -+                                      | native
+                  b 131.107.0.1 ----+                          2001:db8:0:c::c  c ----------+
+
 Every host is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
 ``isatap-two-routers`` adds ``router2``, 10.0.2.1 on the intranet and 2001:db8:0:c::2 on the native
 segment; ``c`` keeps its default route through ``router`` and has one through ``router2`` behind it.
@@ -208,6 +215,41 @@ def _sixrd() -> Topology:
 SIXRD = _sixrd()
 
 
+def _sixtofour() -> Topology:
+    """Return the IPv4 Internet with 6to4 on it; ``a`` has no address but what it is advertised."""
+    relay_lan = (Interface("lan0", NATIVE, (ip_interface("2001:db8:0:c::1/64"),)),)
+    underlay = (
+        _intranet_host(
+            "router", "157.60.0.1", group="sixtofour_routers", lan=(Interface("lan0", "lan"),)
+        ),
+        _intranet_host("b", "131.107.0.1", group="sixtofour_hosts"),
+        _intranet_host("relay", "194.207.1.5", group="sixtofour_relays", lan=relay_lan),
+    )
+    native_host = Host(
+        "c",
+        interfaces=(Interface("eth0", NATIVE, (ip_interface("2001:db8:0:c::c/64"),)),),
+        routes=(Route(_EVERYTHING_IPV6, ip_address("2001:db8:0:c::1")),),
+        groups=("native_hosts",),
+    )
+    return Topology(
+        "sixtofour",
+        networks=(
+            *(Network(f"{host.name}-uplink", ipv6=False) for host in underlay),
+            Network("lan"),
+            Network(NATIVE),
+        ),
+        hosts=(
+            *underlay,
+            Host("a", (Interface("eth0", "lan"),), groups=("site_hosts",)),
+            native_host,
+            _core(underlay),
+        ),
+    )
+
+
+SIXTOFOUR = _sixtofour()
+
+
 def without_transmit_offload(topology: Topology) -> Topology:
     """The same with packets on every link as they would be on a wire, checksums finished."""
     networks = (replace(network, transmit_offload=False) for network in topology.networks)
@@ -215,6 +257,9 @@ def without_transmit_offload(topology: Topology) -> Topology:
 
 
 TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
-    {topology.name: topology for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED, SIXRD)}
+    {
+        topology.name: topology
+        for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED, SIXRD, SIXTOFOUR)
+    }
 )
 """Topologies by name, as ``python -m tests.lab up NAME`` takes them."""

@@ -22,14 +22,17 @@ from v6ferry.wire.ipv6 import IPV6_MINIMUM_MTU
 
 _WHY = {
     DropReason.NO_RULE: "no forwarding rule of the tunnel holds it",
-    DropReason.REFUSED_BY_RULE: "the rule refuses it, for want of a far end: see v6ferry show",
+    DropReason.REFUSED_BY_RULE: (
+        "the rule refuses it: what it holds never passes here, or there is no far end (see v6ferry"
+        " show)"
+    ),
     DropReason.ENDPOINT_REFUSED: (
         "the IPv4 address it leads to is not among those that the tunnel speaks to"
         " (allowed_endpoints, or what the technology itself refuses)"
     ),
     DropReason.DESTINATION_NOT_EMBEDDED: (
-        "it lies in an on-link prefix of the tunnel but its interface identifier embeds no IPv4"
-        " address (expected ...:5efe:w.x.y.z)"
+        "it lies in an on-link prefix of the tunnel but embeds no IPv4 address (on an ISATAP link,"
+        " expected ...:5efe:w.x.y.z)"
     ),
     DropReason.INNER_SOURCE: "the source is in no prefix that is behind this tunnel",
     DropReason.ENDPOINT_NOT_UNICAST: "the endpoint is not a unicast address",

@@ -139,7 +139,9 @@ def decide_decapsulation(
     is_refused_group = destination.is_multicast and not (table.multicast or control_only)
     if is_refused_group or _never_on_a_link(table, destination):
         return Drop(DropReason.INNER_DESTINATION)
-    near = None if control_only else table.destination_index.match(int(destination))
+    near = table.destination_index.match(int(destination))
+    if control_only and near is not None and not near.prefix.is_multicast:
+        near = None  # only a rule for multicast groups means this one
     if near is not None and not _is_near(near, destination, frozenset({outer_destination})):
         return Drop(DropReason.INNER_DESTINATION)
     if (

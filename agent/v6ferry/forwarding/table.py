@@ -253,6 +253,9 @@ class TunnelTable:
     automatic: tuple[Embedded, ...] = (ISATAP, SIXTOFOUR)
     """How tunnels of this host and of others find endpoints inside addresses: what would come back
     to this host by one of them is a loop (RFC 6324 section 3.3)."""
+    site_prefixes: tuple[IPv6Network, ...] = ()
+    """What the host routes within its site, such as 2002:V4::/48 of a 6to4 router: an address there
+    is no loop for any tunnel of the host, though it embeds our endpoint."""
     handed_up: frozenset[int] = frozenset()
     """ICMPv6 neighbor discovery types that go to the engine and not to the kernel."""
     multicast: bool = False

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from v6ferry.forwarding.counters import Counters, DropReason
 from v6ferry.forwarding.icmp_errors import ErrorLimiter
 from v6ferry.forwarding.path import Path
+from v6ferry.forwarding.sharing import Shared, in_force
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.system.sockets import OuterSocket
 from v6ferry.system.tun import Tun
@@ -45,10 +46,7 @@ class Tunnel:
         control: Callable[[ReceivedControl], None],
     ) -> None:
         self.tun = tun
-        self.asked = table
-        """As the engine has it."""
-        self.table = table
-        """As it is in force: with the loops that the other tunnels of the host make possible."""
+        self.ask(table)
         self.outer = outer
         self.control = control
         self.peers: dict[IPv6Address, Endpoint] = {}
@@ -56,6 +54,24 @@ class Tunnel:
         self.paths: dict[bytes, Path] = {}
         self.soft_errors: dict[IPv4Address, float] = {}
         self._limiter = ErrorLimiter()
+
+    def ask(self, table: TunnelTable) -> None:
+        """Have another table."""
+        self.asked = table
+        """As the engine has it."""
+        self.shared = Shared(table.automatic)
+        """What is in force for all tunnels of the host."""
+        self.table = table
+        """As it is in force: with what is shared."""
+
+    def share(self, shared: Shared) -> bool:
+        """Have what all tunnels of the host share; return whether that changes the table."""
+        if self.shared == shared:
+            return False
+        self.shared = shared
+        self.table = in_force(self.asked, shared)
+        self.paths.clear()
+        return True
 
     def answer(self, reply: bytes | None, now: float) -> None:
         """Give an ICMPv6 error to the kernel, which routes it to the sender of an inner packet.

@@ -13,7 +13,6 @@ import socket
 import struct
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding import icmp_errors
@@ -24,6 +23,7 @@ from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.path import Path, find_path
+from v6ferry.forwarding.sharing import shared_by
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
 from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
@@ -104,7 +104,7 @@ class UserspacePlane:
         """
         outer = self._outer(table.encapsulation.port)
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
-        self._share_automatic()
+        self._share()
         self._acceptance.tables_changed()
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
@@ -117,10 +117,10 @@ class UserspacePlane:
         tunnel = self._tunnels[table.interface]
         before = tunnel.table.encapsulation.port
         tunnel.outer = self._outer(table.encapsulation.port)
-        tunnel.asked = tunnel.table = table
+        tunnel.ask(table)
         self._release(before)
         tunnel.paths.clear()
-        self._share_automatic()
+        self._share()
         self._acceptance.tables_changed()
 
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
@@ -161,17 +161,14 @@ class UserspacePlane:
     def forget(self, interface: str) -> None:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
-        self._share_automatic()
+        self._share()
         self._acceptance.tables_changed()
 
-    def _share_automatic(self) -> None:
+    def _share(self) -> None:
         """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3)."""
-        tunnels = self._tunnels.values()
-        every = tuple(dict.fromkeys(one for tunnel in tunnels for one in tunnel.asked.automatic))
-        for tunnel in tunnels:
-            if tunnel.table.automatic != every:
-                tunnel.table = replace(tunnel.asked, automatic=every)
-                tunnel.paths.clear()
+        shared = shared_by(tunnel.asked for tunnel in self._tunnels.values())
+        for tunnel in self._tunnels.values():
+            if tunnel.share(shared):
                 self._table_changed(tunnel)
 
     def _table_changed(self, tunnel: Tunnel) -> None:

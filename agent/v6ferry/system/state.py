@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-ROUTE_PROTOCOL = 196
-"""The rtnetlink protocol number that marks a route as this agent's own."""
+ROUTE_PROTOCOL = 41
+"""The rtnetlink protocol number that marks a route as this agent's own.
+
+It is no other's: FRR has 186 to 197, and takes 196 for its static routes; Babel has 42, Open/R 99.
+"""
 
 DEFAULT_ROUTE = IPv6Network("::/0")
 LINK_LOCAL_PREFIX = IPv6Network("fe80::/64")
@@ -63,6 +66,8 @@ class HostFacts:
     """For each endpoint that the engine asked about: the source address the kernel would choose."""
     host_endpoints: frozenset[IPv4Address] = frozenset()
     """Every IPv4 address of the host, whether a tunnel may use it or not."""
+    broadcast_addresses: frozenset[IPv4Address] = frozenset()
+    """Of the subnets that the host is in."""
     host_addresses: frozenset[IPv6Address] = frozenset()
     """Every IPv6 address of the host, on whatever interface."""
     preferred_addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)

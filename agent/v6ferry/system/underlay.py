@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from v6ferry.system.state import HostFacts, UnderlayAddress
@@ -15,6 +15,9 @@ _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 _IFF_POINTOPOINT = 0x10
 _RT_SCOPE_UNIVERSE = 0
+
+_POINT_TO_POINT_LENGTH = 31
+"""A subnet with this prefix length or a longer one has no broadcast address (RFC 3021)."""
 
 
 def underlay_facts(
@@ -34,6 +37,7 @@ def underlay_facts(
         if not link["flags"] & _IFF_LOOPBACK and link.get("ifname") not in exclude
     }
     every: set[IPv4Address] = set()
+    broadcast: set[IPv4Address] = set()
     found: list[tuple[bool, int, UnderlayAddress]] = []
     anywhere = False
     for message in addresses:
@@ -43,6 +47,9 @@ def underlay_facts(
         # On a point-to-point link, IFA_ADDRESS is the other end.
         address = IPv4Address(message.get("local") or message.get("address"))
         every.add(address)
+        if message["prefixlen"] < _POINT_TO_POINT_LENGTH:
+            subnet = IPv4Network((int(address), message["prefixlen"]), strict=False)
+            broadcast.add(subnet.broadcast_address)
         if index in ways:
             ways[index].has_address = True
         name, is_loopback = up[index].get("ifname"), bool(up[index]["flags"] & _IFF_LOOPBACK)
@@ -60,6 +67,7 @@ def underlay_facts(
         },
         uplinks=tuple(way.name for way in ways.values() if way.is_uplink(anywhere)),
         host_endpoints=frozenset(every),
+        broadcast_addresses=frozenset(broadcast),
     )
 
 

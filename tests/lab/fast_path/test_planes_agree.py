@@ -179,6 +179,7 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
                 source_rules=near_rules(random),
                 destination_rules=near_rules(random),
                 automatic=tuple(random.sample(SELECTORS, random.randint(0, 4))),
+                site_prefixes=tuple(random.sample(PREFIXES, random.choice([0, 0, 0, 1, 2]))),
                 local_endpoints=frozenset(random.sample([OURS, SECOND], random.randint(1, 2))),
                 host_endpoints=host_endpoints,
                 host_addresses=host_addresses,

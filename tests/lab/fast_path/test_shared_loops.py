@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from v6ferry.addresses.teredo import TeredoAddress
@@ -46,6 +47,27 @@ def test_each_tunnel_refuses_what_any_other_would_bring_back_rfc6324_3_3():
         both.forget("tun1")
         both.receive(PACKET)
         assert both.reference.counters("tun0").packets_in == 2
+        both.compare_counters()
+        both.end()
+    finally:
+        bench.close()
+
+
+@isolated
+def test_what_the_site_of_any_tunnel_holds_is_no_loop_for_the_others_rfc6324_3_3():
+    bench = Bench()
+    try:
+        both = Agreement(bench, [table("tun0", TEREDO)])
+        both.receive(PACKET)
+        assert both.reference.counters("tun0").packets_in == 0
+        site = IPv6Network((int(DESTINATION) >> 64 << 64, 64))
+        both.add(replace(table("tun1"), site_prefixes=(site,)))
+        both.receive(PACKET)
+        assert both.reference.counters("tun0").packets_in == 1
+        both.forget("tun1")
+        both.receive(PACKET)
+        drops = both.reference.counters("tun0").drops
+        assert drops == {"loop_destination_embeds_our_endpoint": 2}
         both.compare_counters()
         both.end()
     finally:

@@ -52,7 +52,7 @@ def test_no_two_hosts_of_the_intranet_are_on_one_link():
 
 
 def test_no_underlay_carries_ipv6():
-    private = {"native", "branch-lan", "lan1", "lan2"}
+    private = {"native", "branch-lan", "lan", "lan1", "lan2"}
     for topology in TOPOLOGIES.values():
         assert {n.name for n in topology.networks if n.ipv6} <= private
         assert not topology.host("core").ipv6

@@ -13,7 +13,7 @@ from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address
 from v6ferry.engines.interface import Wanted
 from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.sixtofour.host_specification import SixToFourHostSpec
-from v6ferry.engines.sixtofour.router_tables import router_table
+from v6ferry.engines.sixtofour.router_tables import accepted_relays, router_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
     ON_LINK_METRIC,
@@ -81,8 +81,9 @@ class SixToFourHost(QuietEngine):
             addresses,
             routes,
             globally_unique=spec.globally_unique,
-            from_relays=spec.relay is not None,
+            from_relays=accepted_relays(spec.relay, spec.accept_relays, self._resolved),
             relay=relay,
+            site=False,
         )
         name = spec.relay is not None and configured_address(spec.relay) is None
         return Wanted(

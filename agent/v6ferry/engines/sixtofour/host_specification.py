@@ -21,6 +21,8 @@ class SixToFourHostSpec:
     """Whether only globally unique IPv4 addresses make a 6to4 address, and are spoken to."""
     relay: str | None
     """Address or name of the relay; None reaches only other 6to4 sites."""
+    accept_relays: str
+    """``any`` or only the ``configured`` relay may bring packets from native sources."""
     route_metric: int
     relay_refresh_interval: float
     """Seconds."""
@@ -38,6 +40,7 @@ class SixToFourHostSpec:
             mode=options.choice("mode", "automatic", ("automatic", "enabled", "disabled")),
             globally_unique=options.boolean("globally_unique", True),
             relay=options.text("relay", "", _relay) or None,
+            accept_relays=options.choice("accept_relays", "any", ("any", "configured")),
             route_metric=options.integer("route_metric", 2048, 1, 0x7FFF_FFFF),
             relay_refresh_interval=options.integer("relay_refresh_interval", 86400, 10, 604_800),
         )

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address
 
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX
-from v6ferry.engines.sixtofour.router_tables import endpoint_rules
+from v6ferry.engines.sixtofour.router_tables import endpoint_rules, never_global
 from v6ferry.engines.tunnel import HANDED_UP, TunnelOptions
 from v6ferry.forwarding.table import (
     SIXTOFOUR,
@@ -18,9 +18,6 @@ from v6ferry.forwarding.table import (
     TunnelTable,
 )
 from v6ferry.system.state import HostFacts, InterfaceAddress
-
-_NEVER_NATIVE = tuple(map(IPv6Network, ("fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "::/96")))
-"""What the native Internet has no addresses in."""
 
 
 def relay_table(
@@ -45,7 +42,7 @@ def relay_table(
     # native destination may embed our endpoint in another technology's way.
     near = (
         NearRule(SIXTOFOUR_PREFIX, SIXTOFOUR),
-        *(NearRule(prefix, False) for prefix in _NEVER_NATIVE),
+        *(NearRule(prefix, False) for prefix in never_global(globally_unique)),
     )
     return TunnelTable(
         interface=options.interface,
@@ -62,7 +59,7 @@ def relay_table(
         host_endpoints=facts.host_endpoints | frozenset(endpoints),
         local_addresses=local,
         host_addresses=facts.host_addresses | local,
-        endpoint_rules=endpoint_rules(options, globally_unique, None),
+        endpoint_rules=endpoint_rules(options, facts, globally_unique, None),
         source_rules=near,
         destination_rules=near,
         handed_up=HANDED_UP,

@@ -19,7 +19,7 @@ from v6ferry.engines.sixtofour.router_specification import (
     PrivateInterface,
     SixToFourRouterSpec,
 )
-from v6ferry.engines.sixtofour.router_tables import router_table
+from v6ferry.engines.sixtofour.router_tables import accepted_relays, router_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
     ON_LINK_METRIC,
@@ -118,8 +118,9 @@ class SixToFourRouter:
             addresses,
             routes,
             globally_unique=spec.globally_unique,
-            from_relays=spec.relay is not None,
+            from_relays=accepted_relays(spec.relay, spec.accept_relays, self._resolved),
             relay=relay,
+            site=True,
         )
         interface = InterfaceState(
             spec.tunnel.interface,

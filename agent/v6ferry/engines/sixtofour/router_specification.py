@@ -39,6 +39,8 @@ class SixToFourRouterSpec:
     private_interfaces: tuple[PrivateInterface, ...]
     relay: str | None
     """Address or name of the relay; None reaches only other 6to4 sites."""
+    accept_relays: str
+    """``any`` or only the ``configured`` relay may bring packets from native sources."""
     route_metric: int
     relay_refresh_interval: float
     """Seconds."""
@@ -60,6 +62,7 @@ class SixToFourRouterSpec:
             globally_unique=options.boolean("globally_unique", True),
             private_interfaces=_private_interfaces(options, tunnel),
             relay=options.text("relay", "", _relay) or None,
+            accept_relays=options.choice("accept_relays", "any", ("any", "configured")),
             route_metric=options.integer("route_metric", 2048, 1, 0x7FFF_FFFF),
             relay_refresh_interval=options.integer("relay_refresh_interval", 86400, 10, 604_800),
             forwarding=options.boolean("forwarding", True),
