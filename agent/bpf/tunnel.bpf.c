@@ -688,6 +688,18 @@ static __always_inline void begin(struct decision *decision, const struct wire_e
 	taken;										\
 })
 
+/* Put a header into a packet that has room for it there; return whether that worked. */
+#define put(skb, offset, usual, header) ({						\
+	typeof(header) there = (void *)(long)(skb)->data + (usual);			\
+	int failed = 0;									\
+											\
+	if ((offset) == (usual) && (void *)(there + 1) <= (void *)(long)(skb)->data_end)	\
+		*there = *(header);							\
+	else										\
+		failed = bpf_skb_store_bytes(skb, offset, header, sizeof(*(header)), 0);	\
+	!failed;									\
+})
+
 /* What the packet will be on the wire: a super-packet is many. */
 struct size {
 	__u32 packets;
@@ -931,9 +943,8 @@ static __always_inline int send(struct __sk_buff *skb, const struct decision *de
 	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how))
 		return hand_up(index, UP_OFFLOAD);
 	/* From here on the packet is no longer what it was, and cannot be handed up. */
-	if (bpf_skb_store_bytes(skb, offset, &outer, sizeof(outer), BPF_F_INVALIDATE_HASH) ||
-	    (decision->port &&
-	     bpf_skb_store_bytes(skb, offset + sizeof(outer), &udp, sizeof(udp), 0)) ||
+	if (!put(skb, offset, 0, &outer) ||
+	    (decision->port && !put(skb, offset + sizeof(outer), sizeof(outer), &udp)) ||
 	    /* The next helper wants room for a link-layer header, and fills it in. */
 	    bpf_skb_change_head(skb, ETH_HLEN, 0))
 		return drop(index, DROP_SEND_REFUSED, size->packets);
