@@ -12,7 +12,7 @@ def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-ends = [end.split(":") for end in sys.argv[1:]]
+ends = [end.split(":", 2) for end in sys.argv[1:]]
 processes = [
     run("podman", "inspect", "--format", "{{.State.Pid}}", node)
     for node, _interface, _address in ends

@@ -55,18 +55,7 @@ def _row(one: Reach) -> tuple[str, ...]:
         pair.source.host.name.upper(),
         pair.destination.host.name.upper(),
         format_isatap(pair.address),
-        describe_way(one),
+        one.way,
         round_trip,
         megabits,
     )
-
-
-def describe_way(one: Reach) -> str:
-    """The way in words: straight to the other host, or through whom."""
-    if not one.way:
-        return "never seen on the intranet"
-    if one.is_direct():
-        return "host to host"
-    ends = {*one.pair.source.host.host.addresses, *one.pair.destination.host.host.addresses}
-    routers = sorted({hop for outer in one.way for hop in outer} - ends)
-    return f"through {', '.join(map(str, routers))}"

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who reaches whom over IPv6: round-trip time, the way the packets took, TCP throughput.
 
-The way is not believed but seen: one capture on the IPv4 router in the middle of the intranet, and
-in it the outer addresses of every packet between two IPv6 addresses.
+The way is not believed but seen: packets with few hops to live tell where they end, and a capture
+on the IPv4 router in the middle has the outer addresses of every packet between two IPv6 addresses.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 
 from tests.lab import Capture, Lab, LabError, LabHost
 from tests.lab.traffic import iperf_server, tcp_bits_per_second
@@ -19,8 +21,11 @@ from tests.lab.traffic import iperf_server, tcp_bits_per_second
 PINGS = 3
 _ROUND_TRIP = re.compile(r"= [\d.]+/([\d.]+)/")
 
-Way = frozenset[tuple[IPv4Address, IPv4Address]]
-"""Outer source and destination of the packets between two hosts, both directions."""
+_HOP = re.compile(r"^From ([0-9a-f:]+)(?:%\w+)? icmp_seq=1 Time exceeded", re.M)
+_MOST_HOPS = 8
+
+Outer = frozenset[tuple[IPv4Address, IPv4Address]]
+"""Outer source and destination of the packets between two hosts."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,15 @@ class Reach:
     Attributes:
         pair: of what.
         round_trip: milliseconds, the mean; None if an answer is missing.
-        way: as the IPv4 router in the middle saw it.
+        path: the hosts that packets pass, source and destination among them, as they told.
+        outer: how packets of both directions crossed the IPv4 router in the middle.
         megabits: TCP payload a second in 10^6 bits; None if it did not connect.
     """
 
     pair: Pair
     round_trip: float | None
-    way: Way
+    path: tuple[LabHost, ...]
+    outer: Outer
     megabits: float | None
 
     @property
@@ -85,29 +92,71 @@ class Reach:
         """Whether ping and TCP both work."""
         return self.round_trip is not None and self.megabits is not None
 
-    def is_direct(self) -> bool:
-        """Whether every packet went straight from one host to the other."""
-        source, destination = self.pair.source.host.host, self.pair.destination.host.host
-        return bool(self.way) and all(
-            (one in source.addresses and other in destination.addresses)
-            or (other in source.addresses and one in destination.addresses)
-            for one, other in self.way
-        )
+    @property
+    def way(self) -> str:
+        """The path in words: ``A - ROUTER = B``, with = for a hop through IPv4."""
+        words = self.path[0].name.upper()
+        for one, other in pairwise(self.path):
+            words += f" {'=' if self.outer & _between(one, other) else '-'} {other.name.upper()}"
+        return words
+
+    @property
+    def strays(self) -> Outer:
+        """What went through IPv4 elsewhere than along the path."""
+        hops = (_between(*two) | _between(*reversed(two)) for two in pairwise(self.path))
+        return self.outer.difference(*hops)
+
+
+def _between(one: LabHost, other: LabHost) -> Outer:
+    return frozenset(
+        (source, destination)
+        for source in one.host.addresses
+        for destination in other.host.addresses
+        if isinstance(source, IPv4Address) and isinstance(destination, IPv4Address)
+    )
 
 
 def measure(lab: Lab, pairs: Sequence[Pair]) -> list[Reach]:
     """Measure all pairs, one after the other."""
     round_trips: dict[Pair, float | None] = {}
+    owners = _owners(lab)
     with lab["core"].capture("any", "proto 41") as capture:
         for pair in pairs:
             round_trips[pair] = _ping(pair)
-    ways = _ways(capture)
+    outer = _outer(capture)
+    paths = {pair: _path(pair, owners) for pair in pairs}
     with contextlib.ExitStack() as stack:
         for host in {pair.destination.host for pair in pairs}:
             stack.enter_context(iperf_server(host))
         return [
-            Reach(pair, round_trips[pair], _way(pair, ways), _throughput(pair)) for pair in pairs
+            Reach(pair, round_trips[pair], paths[pair], _of(pair, outer), _throughput(pair))
+            for pair in pairs
         ]
+
+
+def _owners(lab: Lab) -> dict[IPv6Address, LabHost]:
+    """Whose an address is."""
+    return {
+        IPv6Address(one["local"]): host
+        for host in lab.hosts
+        for link in json.loads(host.run(["ip", "-j", "-6", "address"]).stdout)
+        for one in link.get("addr_info", ())
+    }
+
+
+def _path(pair: Pair, owners: Mapping[IPv6Address, LabHost]) -> tuple[LabHost, ...]:
+    """Ask with ever more hops to live, until the destination answers or nobody does."""
+    path = [pair.source.host]
+    for hops in range(1, _MOST_HOPS + 1):
+        command = ["ping", "-n", "-c", "1", "-W", "2", "-t", str(hops), pair.target]
+        done = pair.source.host.run(command, check=False)
+        if done.returncode == 0:
+            return (*path, pair.destination.host)
+        told = _HOP.search(done.stdout)
+        if told is None:
+            break
+        path.append(owners[IPv6Address(told[1])])
+    return tuple(path)
 
 
 def _ping(pair: Pair) -> float | None:
@@ -117,27 +166,29 @@ def _ping(pair: Pair) -> float | None:
     return float(match[1]) if match and f" {PINGS} received" in said else None
 
 
-def _ways(capture: Capture) -> dict[tuple[IPv6Address, IPv6Address], Way]:
+def _outer(capture: Capture) -> dict[tuple[IPv6Address, IPv6Address], Outer]:
     """The outer addresses that carried each pair of inner ones."""
     from scapy.layers.inet import IP  # noqa: PLC0415 - takes most of a second to import
     from scapy.layers.inet6 import IPv6  # noqa: PLC0415
 
-    ways: dict[tuple[IPv6Address, IPv6Address], Way] = {}
+    found: dict[tuple[IPv6Address, IPv6Address], Outer] = {}
     for packet in capture.packets:
         outer, inner = packet.getlayer(IP), packet.getlayer(IPv6)
         if outer is not None and inner is not None:
             ends = (IPv6Address(inner.src), IPv6Address(inner.dst))
             hop = (IPv4Address(outer.src), IPv4Address(outer.dst))
-            ways[ends] = ways.get(ends, frozenset()) | {hop}
-    return ways
+            found[ends] = found.get(ends, frozenset()) | {hop}
+    return found
 
 
-def _way(pair: Pair, ways: Mapping[tuple[IPv6Address, IPv6Address], Way]) -> Way:
-    way: Way = frozenset()
-    for ends, outer in ways.items():
-        if pair.address in ends and any(end in pair.source.addresses for end in ends):
-            way |= outer
-    return way
+def _of(pair: Pair, found: Mapping[tuple[IPv6Address, IPv6Address], Outer]) -> Outer:
+    return frozenset().union(
+        *(
+            outer
+            for ends, outer in found.items()
+            if pair.address in ends and any(end in pair.source.addresses for end in ends)
+        )
+    )
 
 
 def _throughput(pair: Pair) -> float | None:

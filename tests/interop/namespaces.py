@@ -148,6 +148,11 @@ class Namespace:
         )
 
     @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return f"{self.name} in {self.guest.label}"
+
+    @property
     def link_local(self) -> IPv6Address:
         """The ISATAP link-local address that any tunnel interface there has."""
         return isatap_link_local(self.address)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An IPv4-only intranet with room for one ISATAP host and one ISATAP router, a subnet each.
+"""An IPv4-only network with room for two machines, a subnet each; of ISATAP it is an intranet.
 
 ::
 
     router 10.0.0.1 ---- 10.0.0.254 [underlay] 192.168.47.254 ---- 192.168.47.99 host
+    ours 131.107.23.89 ---- .254 [underlay] 157.60.0.254 ---- 157.60.0.1 theirs
 
 The underlay forwards IPv4 and nothing else, so all IPv6 between the two goes through their tunnel.
 """
@@ -13,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_interface,
+)
 from types import TracebackType
 
 from tests.interop.guest import Guest, Link
@@ -29,6 +37,13 @@ class Place:
     label: str
     address: IPv4Address
     gateway: IPv4Address
+    private: IPv4Interface | None = None
+    """Of a router: what its ``lan0`` has, behind which there is a stock host."""
+
+    @property
+    def behind(self) -> str:
+        """The name of the host behind a router."""
+        return f"{self.label}-lan"
 
     @property
     def isatap_address(self) -> IPv6Address:
@@ -43,6 +58,13 @@ class Place:
 
 ROUTER = Place("router", IPv4Address("10.0.0.1"), IPv4Address("10.0.0.254"))
 HOST = Place("host", IPv4Address("192.168.47.99"), IPv4Address("192.168.47.254"))
+OURS = Place(
+    "ours",
+    IPv4Address("131.107.23.89"),
+    IPv4Address("131.107.23.254"),
+    private=IPv4Interface("192.168.1.1/24"),
+)
+THEIRS = Place("theirs", IPv4Address("157.60.0.1"), IPv4Address("157.60.0.254"))
 
 
 class Intranet:
@@ -72,6 +94,10 @@ class Intranet:
         """Return the host of the lab there."""
         return self._lab[place.label]
 
+    def host_behind(self, place: Place) -> LabHost:
+        """Return the host of the lab behind a router there."""
+        return self._lab[place.behind]
+
     @property
     def underlay(self) -> LabHost:
         """The IPv4 router in the middle; its interfaces are called like the places."""
@@ -99,16 +125,26 @@ def _topology(ours: tuple[Place, ...]) -> Topology:
         ipv4_forwarding=True,
         ipv6=False,
     )
-    hosts = (
-        Host(
-            place.label,
-            interfaces=(Interface("eth0", place.label, (ip_interface(f"{place.address}/24"),)),),
-            routes=(Route(IPv4Network("0.0.0.0/0"), place.gateway),),
-        )
-        for place in ours
-    )
+    routed = tuple(place for place in ours if place.private)
     return Topology(
         "interop",
-        networks=tuple(Network(place.label, ipv6=False) for place in ours),
-        hosts=(underlay, *hosts),
+        networks=(
+            *(Network(place.label, ipv6=False) for place in ours),
+            *(Network(place.behind) for place in routed),
+        ),
+        hosts=(
+            underlay,
+            *map(_host, ours),
+            *(Host(place.behind, (Interface("eth0", place.behind),)) for place in routed),
+        ),
+    )
+
+
+def _host(place: Place) -> Host:
+    uplink = Interface("eth0", place.label, (ip_interface(f"{place.address}/24"),))
+    lan = (Interface("lan0", place.behind, (place.private,)),) if place.private else ()
+    return Host(
+        place.label,
+        interfaces=(uplink, *lan),
+        routes=(Route(IPv4Network("0.0.0.0/0"), place.gateway),),
     )

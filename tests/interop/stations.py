@@ -7,20 +7,28 @@ which.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from ipaddress import IPv6Address
 
 from tests.interop.guest import Guest
+from tests.interop.namespaces import Namespace
 from tests.lab import LabError, LabHost, bulk
 from tests.lab.bulk import MEGABYTE, Checksum
 
+TRANSFER_SECONDS = 300.0
+"""100 MB between two emulated processors take half a minute on an idle machine with two cores."""
+
 
 class Station(ABC):
-    """A machine with an IPv6 address on its tunnel interface."""
+    """A machine, and the interface by which it reaches the other one.
 
-    def __init__(self, label: str, tunnel_interface: str) -> None:
+    That is its tunnel interface, or what leads to the router that has one.
+    """
+
+    def __init__(self, label: str, interface: str) -> None:
         self.label = label
-        self.tunnel_interface = tunnel_interface
+        self.interface = interface
 
     @abstractmethod
     def attempt(self, command: str, timeout: float = 30) -> tuple[int, str]:
@@ -42,7 +50,7 @@ class Station(ABC):
         """
         # A link-local destination needs its interface; for a global one it is the route's anyway.
         code, output = self.attempt(
-            f"ping -6 -c 3 -W 3 -s {size} -I {self.tunnel_interface} {address}"
+            f"ping -6 -c 3 -i 0.2 -W 3 -s {size} -I {self.interface} {address}"
         )
         if code or " 0% packet loss" not in output:
             raise LabError(f"{self.label} cannot ping {address}: {output}")
@@ -50,10 +58,10 @@ class Station(ABC):
 
 
 class GuestStation(Station):
-    """A guest; its TCP is OpenBSD's nc, which uses larger blocks than busybox's."""
+    """A guest or a host inside; its TCP is OpenBSD's nc, with larger blocks than busybox's."""
 
-    def __init__(self, guest: Guest, tunnel_interface: str) -> None:
-        super().__init__(guest.label, tunnel_interface)
+    def __init__(self, guest: Guest | Namespace, interface: str) -> None:
+        super().__init__(guest.label, interface)
         self.guest = guest
 
     def attempt(self, command: str, timeout: float = 30) -> tuple[int, str]:
@@ -76,8 +84,8 @@ class GuestStation(Station):
 class LabStation(Station):
     """A host of the lab; its TCP is transfer.py."""
 
-    def __init__(self, host: LabHost, tunnel_interface: str) -> None:
-        super().__init__(f"our {host.name}", tunnel_interface)
+    def __init__(self, host: LabHost, interface: str) -> None:
+        super().__init__(f"our {host.name}", interface)
         self.host = host
 
     def attempt(self, command: str, timeout: float = 30) -> tuple[int, str]:
@@ -89,3 +97,12 @@ class LabStation(Station):
 
     def send(self, address: IPv6Address, port: int, megabytes: int) -> Checksum:
         return bulk.send(self.host, str(address), port, megabytes)
+
+
+def assert_transfer(sender: Station, receiver: Station, address: IPv6Address) -> float:
+    """Have 100 MB of TCP arrive intact at the receiver's address; return the seconds it took."""
+    began = time.monotonic()
+    received = receiver.receive(5001)
+    sent = sender.send(address, 5001, megabytes=100)
+    assert sent(TRANSFER_SECONDS) == received(TRANSFER_SECONDS)
+    return round(time.monotonic() - began, 1)

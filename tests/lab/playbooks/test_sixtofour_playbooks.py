@@ -3,31 +3,21 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.demo.playbook import run_playbook
 from tests.lab import SIXTOFOUR, Lab
 from tests.lab.isatap.intranet import addresses, eventually, pings
-from tests.lab.sixtofour.internet import B_ADDRESS, RELAY, SITE, C
+from tests.lab.sixtofour.internet import B_ADDRESS, SITE, C
 from tests.lab.sixtofour.site import address_in
 
 pytestmark = pytest.mark.lab
 
 CHANGED = {"router": 1, "b": 1, "relay": 1}
-VARIABLES = {
-    "sixtofour_router_private_interfaces": [{"interface": "lan0", "subnet_id": 1}],
-    "sixtofour_router_relay": RELAY,
-    "sixtofour_router_wait": 10,
-    "sixtofour_host_relay": RELAY,
-    "sixtofour_host_wait": 10,
-    "sixtofour_relay_wait": 10,
-}
 
 
 def run(lab, name, *options):
-    done = run_playbook(lab, name, "--diff", "-e", json.dumps(VARIABLES), *options)
+    done = run_playbook(lab, name, "--diff", *options)
     return {host: changes for host, changes in done.changed.items() if changes}
 
 

@@ -120,6 +120,7 @@ def customer_edge_table(
         endpoint_rules=_endpoint_rules(options, domain.common, relays),
         source_rules=near,
         destination_rules=near,
+        site_prefixes=(delegated,),
     )
 
 
@@ -174,6 +175,7 @@ def _table(
     endpoint_rules: tuple[EndpointRule, ...],
     source_rules: tuple[NearRule, ...] = (),
     destination_rules: tuple[NearRule, ...] = (),
+    site_prefixes: tuple[IPv6Network, ...] = (),
 ) -> TunnelTable:
     local = frozenset(one.address for one in addresses)
     return TunnelTable(
@@ -196,6 +198,7 @@ def _table(
         destination_rules=destination_rules,
         # Other tunnels of this host must know how this one finds endpoints (RFC 6324).
         automatic=(ISATAP, SIXTOFOUR, domain.selector),
+        site_prefixes=site_prefixes,
     )
 
 

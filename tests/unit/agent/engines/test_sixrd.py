@@ -136,6 +136,8 @@ def test_other_tunnels_of_the_host_learn_how_this_one_finds_endpoints_rfc6324_3_
     table = Edge().wanted.table
     assert {ISATAP, SIXTOFOUR} < set(table.automatic)
     assert any(one.endpoint(int(BEHIND)) == int(EDGE) for one in table.automatic)
+    # What is behind it embeds its endpoint and is no loop for them.
+    assert [BEHIND in prefix for prefix in table.site_prefixes] == [True]
 
 
 def test_route_that_an_administrator_sets_through_another_edge_goes_there():
