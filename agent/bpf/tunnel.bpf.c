@@ -53,6 +53,7 @@
 #define AUTOMATIC_SELECTORS 8		/* a power of two */
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
+#define FEW 1024			/* interfaces and rules that are found without a search */
 #define LARGEST_TABLE (1 << 20)
 #define PORT_WORDS 1024			/* of 64 ports each */
 #define MOST_TUNNELS 4096
@@ -167,12 +168,11 @@ struct tunnel {
 	__u32 flags;
 	__u8 ttl;
 	__u8 tos;
-	__u8 link_layer_length;		/* octets before the IPv6 header: 0 but in test runs */
 	__u8 source_selectors;
+	__u8 automatic_selectors;
 	__be32 default_source;		/* 0 leaves the choice to the kernel's routing */
 	__be16 port;			/* ours in UDP; 0 for protocol 41 */
-	__u8 automatic_selectors;
-	__u8 reserved;
+	__u16 reserved;
 	struct selector sources[SOURCE_SELECTORS];
 	struct selector automatic[AUTOMATIC_SELECTORS];
 };
@@ -235,11 +235,15 @@ struct candidates {
 	__u32 tunnels[CANDIDATES];
 };
 
-struct counters {
+struct traffic {
 	__u64 packets_in;
 	__u64 bytes_in;
 	__u64 packets_out;
 	__u64 bytes_out;
+};
+
+struct counters {
+	struct traffic traffic;
 	__u64 drops[DROP_SLOTS];
 	__u64 handed_up[UP_SLOTS];
 };
@@ -255,45 +259,56 @@ struct ends {
 	__u32 reserved;
 };
 
+/* The same, with the inner addresses as they are in the packet. */
+struct wire_ends {
+	__u64 inner[4];			/* two words of the source, two of the destination */
+	__u64 outer;
+	__u64 ports;
+};
+
 /*
  * What the tables say of packets between two ends: that they go on, and how. It counts as long as
  * no table has changed since, which is what the generation is for.
  */
 struct decision {
+	struct wire_ends wire;
 	struct ends ends;
 	__u32 generation;
 	__u32 rule;
 	__u32 tunnel;			/* that accepts */
-	struct endpoint endpoint;	/* on the way out */
-	__be32 outer_source;		/* on the way out; 0 leaves the choice to the kernel's routing */
+	__u32 reserved;
+	struct endpoint endpoint;
+	__be32 outer_source;		/* 0 leaves the choice to the kernel's routing */
+	__u32 flags;			/* of the tunnel, as the next three */
+	__u8 ttl;
+	__u8 tos;
+	__be16 port;
 };
 
-/* One number, which the agent raises whenever it has changed any of the tables. */
+/* What is the same for all tunnels. */
+struct common {
+	__u32 generation;		/* the agent raises it whenever it has changed any of the tables */
+	__u32 link_layer_length;	/* octets before inner IPv6 headers: 0 but in test runs */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
+	__type(value, struct common);
+} common SEC(".maps");
 
-/* The last decisions, each in the place that its ends point at; more than a packet's time saved. */
+/*
+ * The last decisions, each in the place that its ends point at; more than a packet's time saved.
+ * Functions take the number of the place and not a pointer: those that take numbers alone are looked
+ * at once by every verifier; before Linux 5.12 those that take a pointer are not.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, REMEMBERED);
 	__type(key, __u32);
 	__type(value, struct decision);
 } sent SEC(".maps"), received SEC(".maps");
-
-/*
- * The decision that a program is about. It is here because functions that take numbers alone are
- * looked at once by every verifier; before Linux 5.12 those that take a pointer are not.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct decision);
-} pending SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -311,6 +326,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } uplinks SEC(".maps");
+
+/* The same and 1 for interfaces with small indexes; 0 if there is none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FEW);
+	__type(key, __u32);
+	__type(value, __u32);
+} few_uplinks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -395,6 +418,21 @@ struct {
 	__type(value, __u64);
 } rule_counters SEC(".maps");
 
+/* What passes tunnel interfaces with small indexes, and by rules with small identifiers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FEW);
+	__type(key, __u32);
+	__type(value, struct traffic);
+} few_traffic SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FEW);
+	__type(key, __u32);
+	__type(value, __u64);
+} few_rule_counters SEC(".maps");
+
 /*
  * Both of these are functions of their own, and global: so the verifier takes the reason for unknown,
  * and lets it index the counters by its bounds alone. That needs no CAP_PERFMON.
@@ -419,10 +457,24 @@ __attribute__((noinline)) int drop(__u32 tunnel, __u32 reason, __u32 packets)
 
 static __always_inline void count_rule(__u32 identifier, __u32 packets)
 {
-	__u64 *counter = bpf_map_lookup_elem(&rule_counters, &identifier);
+	__u64 *counter;
 
+	if (identifier < FEW)
+		counter = bpf_map_lookup_elem(&few_rule_counters, &identifier);
+	else
+		counter = bpf_map_lookup_elem(&rule_counters, &identifier);
 	if (counter)
 		*counter += packets;
+}
+
+static __always_inline struct traffic *traffic_of(__u32 index)
+{
+	struct counters *counters;
+
+	if (index < FEW)
+		return bpf_map_lookup_elem(&few_traffic, &index);
+	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
+	return counters ? &counters->traffic : 0;
 }
 
 static __always_inline int is_member(__u32 owner, enum set set, const struct in6_addr *address)
@@ -565,13 +617,6 @@ static __always_inline int is_near(__u32 index, const struct near_rule *rule, st
 	return is_endpoint(index, SET_LOCAL_ENDPOINT, endpoint.address);
 }
 
-static __always_inline struct decision *pending_decision(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&pending, &zero);
-}
-
 static __always_inline int is_our_port(__be16 port)
 {
 	__u32 number = bpf_ntohs(port), word = number >> 6;
@@ -580,36 +625,80 @@ static __always_inline int is_our_port(__be16 port)
 	return bits && *bits >> (number & 63) & 1;
 }
 
-static __always_inline __u32 current_generation(void)
+static __always_inline int are_same(const struct wire_ends *one, const struct wire_ends *other)
 {
-	__u32 zero = 0, *number = bpf_map_lookup_elem(&generation, &zero);
-
-	return number ? *number : 0;
-}
-
-static __always_inline int are_same(const struct ends *one, const struct ends *other)
-{
-	return one->source.high == other->source.high && one->source.low == other->source.low &&
-	       one->destination.high == other->destination.high &&
-	       one->destination.low == other->destination.low &&
-	       one->outer_source == other->outer_source &&
-	       one->outer_destination == other->outer_destination &&
-	       one->outer_source_port == other->outer_source_port && one->port == other->port;
+	return one->inner[0] == other->inner[0] && one->inner[1] == other->inner[1] &&
+	       one->inner[2] == other->inner[2] && one->inner[3] == other->inner[3] &&
+	       one->outer == other->outer && one->ports == other->ports;
 }
 
 /* Where a decision about packets between two ends is remembered. */
-static __always_inline __u32 place(const struct ends *ends)
+static __always_inline __u32 place(const struct wire_ends *ends)
 {
-	__u64 mixed = ends->source.high ^ (ends->source.low * 0x9e3779b97f4a7c15);
+	__u64 mixed = ends->inner[0] ^ (ends->inner[1] * 0x9e3779b97f4a7c15);
 
-	mixed = (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 + ends->destination.high;
-	mixed = (mixed ^ mixed >> 32) * 0x94d049bb133111eb + ends->destination.low;
-	mixed = (mixed ^ mixed >> 31) * 0x9e3779b97f4a7c15 +
-		((__u64)ends->outer_source << 32 | ends->outer_destination) +
-		((__u64)ends->outer_source_port << 16 | ends->port);
+	mixed = (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 + ends->inner[2];
+	mixed = (mixed ^ mixed >> 32) * 0x94d049bb133111eb + ends->inner[3];
+	mixed = (mixed ^ mixed >> 31) * 0x9e3779b97f4a7c15 + ends->outer + ends->ports;
 	mixed *= 0xbf58476d1ce4e5b9;
 	return mixed >> 54;		/* ten bits: REMEMBERED */
 }
+
+/* An IPv6 header whose addresses can be had as words. */
+union inner {
+	struct ipv6hdr header;
+	__u64 words[5];
+};
+
+static __always_inline void take_addresses(struct wire_ends *ends, const union inner *inner)
+{
+	ends->inner[0] = inner->words[1];
+	ends->inner[1] = inner->words[2];
+	ends->inner[2] = inner->words[3];
+	ends->inner[3] = inner->words[4];
+}
+
+/* Prepare a decision; it counts from when it has the generation. */
+static __always_inline void begin(struct decision *decision, const struct wire_ends *wire,
+				  const struct ipv6hdr *inner, __u32 generation)
+{
+	decision->generation = generation - 1;
+	decision->wire = *wire;
+	decision->ends.source = as_bits(&inner->saddr);
+	decision->ends.destination = as_bits(&inner->daddr);
+	decision->ends.outer_source = wire->outer >> 32;
+	decision->ends.outer_destination = wire->outer;
+	decision->ends.outer_source_port = wire->ports >> 16;
+	decision->ends.port = wire->ports;
+}
+
+/*
+ * Take a header out of a packet; return whether it has one there. Where it usually is, that costs
+ * much less than a call of bpf_skb_load_bytes(). The verifier wants that place to be a constant,
+ * and the compiler the type, or it reads octet by octet.
+ */
+#define take(skb, offset, usual, header) ({						\
+	typeof(header) there = (void *)(long)(skb)->data + (usual);			\
+	int taken = 1;									\
+											\
+	if ((offset) == (usual) && (void *)(there + 1) <= (void *)(long)(skb)->data_end)	\
+		*(header) = *there;							\
+	else										\
+		taken = !bpf_skb_load_bytes(skb, offset, header, sizeof(*(header)));	\
+	taken;										\
+})
+
+/* Put a header into a packet that has room for it there; return whether that worked. */
+#define put(skb, offset, usual, header) ({						\
+	typeof(header) there = (void *)(long)(skb)->data + (usual);			\
+	int failed = 0;									\
+											\
+	if ((offset) == (usual) && (void *)(there + 1) <= (void *)(long)(skb)->data_end)	\
+		*there = *(header);							\
+	else										\
+		failed = bpf_skb_store_bytes(skb, offset, header, sizeof(*(header)), 0);	\
+	!failed;									\
+})
 
 /* What the packet will be on the wire: a super-packet is many. */
 struct size {
@@ -715,12 +804,12 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 #define GO_ON (-1)
 
 /*
- * Fill in the pending decision about packets between its ends, as decide_encapsulation() does.
- * Return GO_ON, or a reason: of enum drop_reason, or of enum hand_up_reason and DROP_SLOTS.
+ * Fill in the decision about packets between its ends, as decide_encapsulation() does. Return
+ * GO_ON, or a reason: of enum drop_reason, or of enum hand_up_reason and DROP_SLOTS.
  */
-__attribute__((noinline)) int decide(__u32 index)
+__attribute__((noinline)) int decide(__u32 index, __u32 where)
 {
-	struct decision *decision = pending_decision();
+	struct decision *decision = bpf_map_lookup_elem(&sent, &where);
 	struct forwarding_rule *rule;
 	struct endpoint *peer, endpoint;
 	struct in6_addr source;
@@ -772,18 +861,21 @@ __attribute__((noinline)) int decide(__u32 index)
 	decision->rule = rule->identifier;
 	decision->endpoint = endpoint;
 	decision->outer_source = outer_source(index, tunnel, decision->ends.source);
+	decision->flags = tunnel->flags;
+	decision->ttl = tunnel->ttl;
+	decision->tos = tunnel->tos;
+	decision->port = tunnel->port;
 	return GO_ON;
 }
 
-/* Send a packet as decided. A function of its own, because a program has little room on its stack. */
-static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *tunnel,
-					  const struct decision *decision,
-					  const struct ipv6hdr *inner, const struct size *size)
+/* Send a packet as decided. */
+static __always_inline int send(struct __sk_buff *skb, const struct decision *decision,
+				const struct ipv6hdr *inner, const struct size *size, __u32 offset)
 {
-	struct bpf_redir_neigh next = { .nh_family = AF_INET };
 	__u32 index = skb->ifindex, length, overhead;
+	struct bpf_redir_neigh next;
 	struct bpf_fib_lookup route;
-	struct counters *counters;
+	struct traffic *traffic;
 	struct udphdr udp;
 	struct iphdr outer;
 	__u8 class;
@@ -794,30 +886,29 @@ static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *
 	how = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_FIXED_GSO;
 	outer.protocol = IPPROTO_IPV6;
 	__builtin_memset(&udp, 0, sizeof(udp));
-	if (tunnel->port) {
+	if (decision->port) {
 		overhead += sizeof(udp);
 		how |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
 		outer.protocol = IPPROTO_UDP;
-		udp.source = tunnel->port;
+		udp.source = decision->port;
 		udp.dest = decision->endpoint.port;
 		udp.len = bpf_htons(sizeof(udp) + sizeof(*inner) + bpf_ntohs(inner->payload_len));
 	}
 	class = traffic_class(inner);
 	outer.version = 4;
 	outer.ihl = sizeof(outer) / 4;
-	outer.tos = tunnel->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
-	if (tunnel->flags & TUNNEL_COPIES_DSCP)
+	outer.tos = decision->tos | (class & ECN_MASK);	/* RFC 6040 section 4.1 */
+	if (decision->flags & TUNNEL_COPIES_DSCP)
 		outer.tos = class;			/* RFC 2983 */
 	outer.tot_len = bpf_htons(overhead + sizeof(*inner) + bpf_ntohs(inner->payload_len));
 	outer.id = 0;
 	outer.frag_off = 0;
-	outer.ttl = tunnel->ttl;
+	outer.ttl = decision->ttl;
 	outer.check = 0;
-	outer.saddr = decision->outer_source;
 	outer.daddr = decision->endpoint.address;
 
 	length = overhead + size->largest;
-	if (tunnel->flags & TUNNEL_FOLLOWS_PATH_MTU) {
+	if (decision->flags & TUNNEL_FOLLOWS_PATH_MTU) {
 		/* DF is set, but on a path that cannot even carry the minimum MTU in one piece. */
 		outer.frag_off = bpf_htons(IPV4_DONT_FRAGMENT);
 		if (length <= overhead + IPV6_MINIMUM_MTU)
@@ -825,6 +916,7 @@ static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *
 	} else {
 		outer.id = bpf_get_prandom_u32();
 	}
+	outer.saddr = decision->outer_source;
 	found = look_up_route(skb, &route, index, &outer, &udp, length);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return hand_up(index, UP_TOO_BIG);
@@ -834,6 +926,14 @@ static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *
 		outer.saddr = route.ipv4_src;
 	if (!outer.saddr)
 		return hand_up(index, UP_NO_SOURCE);
+	__builtin_memset(&next, 0, sizeof(next));
+	if (route.family == AF_INET6) {		/* an IPv4 route by an IPv6 gateway (RFC 8950) */
+		next.nh_family = AF_INET6;
+		__builtin_memcpy(next.ipv6_nh, route.ipv6_dst, sizeof(next.ipv6_nh));
+	} else {
+		next.nh_family = AF_INET;
+		next.ipv4_nh = route.ipv4_dst;
+	}
 	outer.check = header_sum(&outer);
 
 	/*
@@ -843,86 +943,72 @@ static __attribute__((noinline)) int send(struct __sk_buff *skb, struct tunnel *
 	if (bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, how))
 		return hand_up(index, UP_OFFLOAD);
 	/* From here on the packet is no longer what it was, and cannot be handed up. */
-	if (bpf_skb_store_bytes(skb, tunnel->link_layer_length, &outer, sizeof(outer),
-				BPF_F_INVALIDATE_HASH) ||
-	    (tunnel->port && bpf_skb_store_bytes(skb, tunnel->link_layer_length + sizeof(outer), &udp,
-						 sizeof(udp), 0)) ||
+	if (!put(skb, offset, 0, &outer) ||
+	    (decision->port && !put(skb, offset + sizeof(outer), sizeof(outer), &udp)) ||
 	    /* The next helper wants room for a link-layer header, and fills it in. */
 	    bpf_skb_change_head(skb, ETH_HLEN, 0))
 		return drop(index, DROP_SEND_REFUSED, size->packets);
 	skb->mark = 0;			/* the inner packet's, which says nothing of the outer one */
 
-	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
-	if (counters) {
-		counters->packets_out += size->packets;
-		counters->bytes_out += size->octets;
+	traffic = traffic_of(index);
+	if (traffic) {
+		traffic->packets_out += size->packets;
+		traffic->bytes_out += size->octets;
 	}
 	count_rule(decision->rule, size->packets);
-	if (route.family == AF_INET6) {		/* an IPv4 route by an IPv6 gateway (RFC 8950) */
-		next.nh_family = AF_INET6;
-		__builtin_memcpy(next.ipv6_nh, route.ipv6_dst, sizeof(next.ipv6_nh));
-	} else {
-		next.ipv4_nh = route.ipv4_dst;
-	}
 	return bpf_redirect_neigh(route.ifindex, &next, sizeof(next), 0);
 }
 
 SEC("tc")
 int encapsulate(struct __sk_buff *skb)
 {
-	struct decision decision, *remembered, *undecided;
-	__u32 index = skb->ifindex, where;
-	struct tunnel *tunnel;
-	struct ipv6hdr inner;
+	__u32 zero = 0, index = skb->ifindex, where, generation, offset;
+	struct decision *decision;
+	struct wire_ends wire;
+	struct common *now;
+	union inner inner;
 	struct size size;
 	int reason;
 
-	tunnel = bpf_map_lookup_elem(&tunnels, &index);
-	if (!tunnel)
+	/* The generation first: a table that changes meanwhile must make the decision stale. */
+	now = bpf_map_lookup_elem(&common, &zero);
+	if (!now)
 		return TC_ACT_UNSPEC;
-	if (bpf_skb_load_bytes(skb, tunnel->link_layer_length, &inner, sizeof(inner)))
+	generation = now->generation;
+	offset = now->link_layer_length;
+	if (!take(skb, offset, 0, &inner.header))
 		return hand_up(index, UP_LENGTH);
-	if (inner.version != 6)
+	if (inner.header.version != 6)
 		return hand_up(index, UP_NOT_IPV6);
-	if (skb->len != tunnel->link_layer_length + sizeof(inner) + bpf_ntohs(inner.payload_len))
+	if (skb->len != offset + sizeof(inner) + bpf_ntohs(inner.header.payload_len))
 		return hand_up(index, UP_LENGTH);
-	if (is_multicast(&inner.daddr))
+	if (is_multicast(&inner.header.daddr))
 		return hand_up(index, UP_MULTICAST);
-	if (!measure(skb, &inner, tunnel->link_layer_length, &size) ||
-	    (tunnel->port && skb->gso_size && inner.nexthdr == IPPROTO_UDP))
+	if (!measure(skb, &inner.header, offset, &size))
 		return hand_up(index, UP_OFFLOAD);
 
-	/* The generation first: a table that changes meanwhile must make the decision stale. */
-	__builtin_memset(&decision, 0, sizeof(decision));
-	decision.generation = current_generation();
-	decision.ends.source = as_bits(&inner.saddr);
-	decision.ends.destination = as_bits(&inner.daddr);
-	decision.ends.outer_destination = index;
-	where = place(&decision.ends);
-	remembered = bpf_map_lookup_elem(&sent, &where);
-	if (remembered && remembered->generation == decision.generation &&
-	    are_same(&remembered->ends, &decision.ends)) {
-		decision.rule = remembered->rule;
-		decision.endpoint = remembered->endpoint;
-		decision.outer_source = remembered->outer_source;
-	} else {
-		undecided = pending_decision();
-		if (!undecided)
-			return hand_up(index, UP_NO_ENDPOINT);
-		*undecided = decision;
-		reason = decide(index);
+	take_addresses(&wire, &inner);
+	wire.outer = index;
+	wire.ports = 0;
+	where = place(&wire);
+	decision = bpf_map_lookup_elem(&sent, &where);
+	if (!decision)
+		return TC_ACT_UNSPEC;
+	if (decision->generation != generation || !are_same(&decision->wire, &wire)) {
+		begin(decision, &wire, &inner.header, generation);
+		reason = decide(index, where);
 		if (reason >= DROP_SLOTS)
 			return hand_up(index, reason - DROP_SLOTS);
 		if (reason != GO_ON)
 			return drop(index, reason, size.packets);
-		decision = *undecided;
-		if (remembered)
-			*remembered = decision;
+		decision->generation = generation;
 	}
-	if (tunnel->flags & TUNNEL_WATCHES_ENDPOINTS &&
-	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision.endpoint.address))
+	if (decision->port && skb->gso_size && inner.header.nexthdr == IPPROTO_UDP)
+		return hand_up(index, UP_OFFLOAD);
+	if (decision->flags & TUNNEL_WATCHES_ENDPOINTS &&
+	    is_endpoint(index, SET_WATCHED_ENDPOINT, decision->endpoint.address))
 		return hand_up(index, UP_WATCHED);
-	return send(skb, tunnel, &decision, &inner, &size);
+	return send(skb, decision, &inner.header, &size, offset);
 }
 
 /* The codepoint to forward (RFC 6040 section 4.2, figure 4), or ECN_DROP. */
@@ -943,9 +1029,9 @@ static __always_inline __u8 combined_ecn(__u8 inner, __u8 outer)
  * What decide_decapsulation() of decide.py says. A function of its own, global, so that the
  * verifier looks at it once and not once for every tunnel that is asked.
  */
-__attribute__((noinline)) int judge(__u32 index)
+__attribute__((noinline)) int judge(__u32 index, __u32 where)
 {
-	struct decision *decision = pending_decision();
+	struct decision *decision = bpf_map_lookup_elem(&received, &where);
 	struct in6_addr source, destination;
 	struct endpoint *peer, endpoint;
 	struct ingress_rule *rule;
@@ -1023,9 +1109,9 @@ static __always_inline struct candidates *find_candidates(__be32 destination, __
  * first of them refused it, or DROP_SLOTS if the packet is to be handed up. The tunnel that
  * accepted or refused is in the decision; 0 if there is none.
  */
-__attribute__((noinline)) int choose(void)
+__attribute__((noinline)) int choose(__u32 where)
 {
-	struct decision *decision = pending_decision();
+	struct decision *decision = bpf_map_lookup_elem(&received, &where);
 	struct candidates *candidate;
 	__u32 refused_by = 0;
 	int refused = DROP_SLOTS, verdict;
@@ -1046,7 +1132,7 @@ __attribute__((noinline)) int choose(void)
 		if (i >= candidate->count)
 			break;
 		decision->tunnel = candidate->tunnels[i];
-		verdict = judge(decision->tunnel);
+		verdict = judge(decision->tunnel, where);
 		if (verdict == ACCEPTED)
 			return ACCEPTED;
 		if (!refused_by) {
@@ -1076,15 +1162,30 @@ static __always_inline int strip(struct __sk_buff *skb, int overhead)
 				    BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
+/* Octets of the link-layer header of an uplink; many if the interface is none. */
+static __always_inline __u32 link_layer_of(__u32 index)
+{
+	__u32 *length;
+
+	if (index < FEW) {
+		length = bpf_map_lookup_elem(&few_uplinks, &index);
+		if (length && *length)
+			return *length - 1;
+	}
+	length = bpf_map_lookup_elem(&uplinks, &index);
+	return length ? *length : ~0;
+}
+
 SEC("tc")
 int decapsulate(struct __sk_buff *skb)
 {
-	__u32 uplink = skb->ifindex, index, offset, where, overhead;
-	struct decision decision, *remembered, *undecided;
-	__u8 class, ecn, octet, protocol;
-	struct counters *counters;
-	struct ipv6hdr inner;
-	__u32 *link_layer;
+	__u32 zero = 0, index, offset, where, overhead, generation;
+	struct decision *decision;
+	struct traffic *traffic;
+	struct wire_ends wire;
+	__u8 class, ecn, octet;
+	struct common *now;
+	union inner inner;
 	struct udphdr udp;
 	struct iphdr outer;
 	struct size size;
@@ -1094,16 +1195,10 @@ int decapsulate(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present ||
 	    skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
-	/* Traffic that is none of ours should notice nothing, so this comes before any map. */
-	if (!bpf_skb_load_bytes_relative(skb, offsetof(struct iphdr, protocol), &protocol, 1,
-					 BPF_HDR_START_NET) &&
-	    protocol != IPPROTO_IPV6 && protocol != IPPROTO_UDP)
+	offset = link_layer_of(skb->ifindex);
+	if (offset > ETH_HLEN)
 		return TC_ACT_UNSPEC;
-	link_layer = bpf_map_lookup_elem(&uplinks, &uplink);
-	if (!link_layer)
-		return TC_ACT_UNSPEC;
-	offset = *link_layer;
-	if (bpf_skb_load_bytes(skb, offset, &outer, sizeof(outer)) || outer.version != 4)
+	if (!take(skb, offset, ETH_HLEN, &outer) || outer.version != 4)
 		return TC_ACT_UNSPEC;
 	overhead = sizeof(outer);
 	__builtin_memset(&udp, 0, sizeof(udp));
@@ -1120,12 +1215,10 @@ int decapsulate(struct __sk_buff *skb)
 	}
 
 	/* The generation first: a table that changes meanwhile must make the decision stale. */
-	__builtin_memset(&decision, 0, sizeof(decision));
-	decision.generation = current_generation();
-	decision.ends.outer_source = outer.saddr;
-	decision.ends.outer_destination = outer.daddr;
-	decision.ends.outer_source_port = udp.source;
-	decision.ends.port = udp.dest;
+	now = bpf_map_lookup_elem(&common, &zero);
+	if (!now)
+		return TC_ACT_UNSPEC;
+	generation = now->generation;
 	if (outer.ihl != sizeof(outer) / 4)
 		return hand_up(0, UP_OPTIONS);
 	if (outer.frag_off & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET))
@@ -1133,72 +1226,66 @@ int decapsulate(struct __sk_buff *skb)
 	/* The network card may have looked at that of UDP; if it has not, the socket does. */
 	if (header_sum(&outer) || (udp.check && bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) < 0))
 		return hand_up(0, UP_CHECKSUM);
-	if (bpf_skb_load_bytes(skb, offset + overhead, &inner, sizeof(inner)))
+	if (!take(skb, offset + overhead, ETH_HLEN + sizeof(outer), &inner.header))
 		return hand_up(0, UP_LENGTH);
-	if (inner.version != 6)
+	if (inner.header.version != 6)
 		return hand_up(0, UP_NOT_IPV6);
-	if (bpf_ntohs(outer.tot_len) != overhead + sizeof(inner) + bpf_ntohs(inner.payload_len) ||
+	if (bpf_ntohs(outer.tot_len) != overhead + sizeof(inner) + bpf_ntohs(inner.header.payload_len) ||
 	    (udp.dest && bpf_ntohs(udp.len) != bpf_ntohs(outer.tot_len) - sizeof(outer)) ||
 	    skb->len != offset + bpf_ntohs(outer.tot_len))
 		return hand_up(0, UP_LENGTH);
-	if (is_multicast(&inner.daddr))
+	if (is_multicast(&inner.header.daddr))
 		return hand_up(0, UP_MULTICAST);
-	if (udp.dest && inner.nexthdr == NO_NEXT_HEADER)	/* a bubble (RFC 4380 section 2.8) */
+	if (udp.dest && inner.header.nexthdr == NO_NEXT_HEADER)	/* a bubble (RFC 4380 section 2.8) */
 		return hand_up(0, UP_CONTROL);
-	if (inner.nexthdr == IPPROTO_ICMPV6 && inner.payload_len) {
+	if (inner.header.nexthdr == IPPROTO_ICMPV6 && inner.header.payload_len) {
 		if (bpf_skb_load_bytes(skb, offset + overhead + sizeof(inner), &octet, 1))
 			return hand_up(0, UP_LENGTH);
 		if (octet >= ICMPV6_ROUTER_SOLICITATION && octet <= ICMPV6_REDIRECT)
 			return hand_up(0, UP_CONTROL);
 	}
-	if (!measure(skb, &inner, offset + overhead, &size) ||
-	    (udp.dest && skb->gso_size && inner.nexthdr == IPPROTO_UDP))
+	if (!measure(skb, &inner.header, offset + overhead, &size) ||
+	    (udp.dest && skb->gso_size && inner.header.nexthdr == IPPROTO_UDP))
 		return hand_up(0, UP_OFFLOAD);
 
-	decision.ends.source = as_bits(&inner.saddr);
-	decision.ends.destination = as_bits(&inner.daddr);
-	where = place(&decision.ends);
-	remembered = bpf_map_lookup_elem(&received, &where);
-	if (remembered && remembered->generation == decision.generation &&
-	    are_same(&remembered->ends, &decision.ends)) {
-		decision.rule = remembered->rule;
-		decision.tunnel = remembered->tunnel;
-	} else {
-		undecided = pending_decision();
-		if (!undecided)
-			return hand_up(0, UP_REFUSED);
-		*undecided = decision;
-		verdict = choose();
-		decision = *undecided;
+	take_addresses(&wire, &inner);
+	wire.outer = (__u64)outer.saddr << 32 | outer.daddr;
+	wire.ports = (__u32)udp.source << 16 | udp.dest;
+	where = place(&wire);
+	decision = bpf_map_lookup_elem(&received, &where);
+	if (!decision)
+		return TC_ACT_UNSPEC;
+	if (decision->generation != generation || !are_same(&decision->wire, &wire)) {
+		begin(decision, &wire, &inner.header, generation);
+		verdict = choose(where);
 		if (verdict == DROP_SLOTS)
-			return hand_up(decision.tunnel, UP_REFUSED);
+			return hand_up(decision->tunnel, UP_REFUSED);
 		if (verdict != ACCEPTED)
-			return drop(decision.tunnel, verdict, size.packets);
-		if (remembered)
-			*remembered = decision;
+			return drop(decision->tunnel, verdict, size.packets);
+		decision->generation = generation;
 	}
-	index = decision.tunnel;
+	index = decision->tunnel;
 
-	class = traffic_class(&inner);
+	class = traffic_class(&inner.header);
 	ecn = combined_ecn(class & ECN_MASK, outer.tos & ECN_MASK);
 	if (ecn == ECN_DROP)
 		return drop(index, DROP_ECN, size.packets);
 	if (!strip(skb, overhead))
 		return drop(index, DROP_TUNNEL_DOWN, size.packets);
 	if (ecn != (class & ECN_MASK)) {
-		octet = (inner.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;
+		octet = (inner.header.flow_lbl[0] & ~(ECN_MASK << 4)) | ecn << 4;
 		if (bpf_skb_store_bytes(skb, offset + 1, &octet, 1, 0))
 			return drop(index, DROP_TUNNEL_DOWN, size.packets);
 	}
 	bpf_set_hash_invalid(skb);	/* it was that of the outer addresses */
 	skb->mark = 0;			/* the outer packet's, which says nothing of the inner one */
 
-	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
-	if (counters) {
-		counters->packets_in += size.packets;
-		counters->bytes_in += size.octets;
+	traffic = traffic_of(index);
+	if (traffic) {
+		traffic->packets_in += size.packets;
+		traffic->bytes_in += size.octets;
 	}
-	count_rule(decision.rule, size.packets);
+	count_rule(decision->rule, size.packets);
 	return bpf_redirect(index, BPF_F_INGRESS);
 }
 

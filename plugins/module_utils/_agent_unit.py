@@ -67,8 +67,9 @@ RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes
 UMask=0077
 
-AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF
+# The last is for DHCP and DNS on the private interfaces of a router (dnsmasq).
+AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_NET_BIND_SERVICE
 {confinement}BindPaths=/dev/net/tun
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw

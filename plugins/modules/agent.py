@@ -78,7 +78,7 @@ options:
     default: present
 notes:
   - The module needs root on the host (C(become=true)); the agent has C(CAP_NET_ADMIN),
-    C(CAP_NET_RAW) and C(CAP_BPF) and no more.
+    C(CAP_NET_RAW), C(CAP_BPF) and C(CAP_NET_BIND_SERVICE) and no more.
   - With O(state=absent) the configuration of the agent goes, too. To keep it, take
     C(/var/lib/v6ferry/resources) away first.
 requirements:

@@ -21,8 +21,8 @@ description:
     deprecated at once.
   - Packets are checked on both sides as RFC 3964 says. In particular, only sources of the site
     leave, and only destinations in it are accepted.
-  - What Internet Connection Sharing makes of a Windows machine that has a public address. IPv4
-    sharing itself is left to the machine's own firewall and DHCP server.
+  - What Internet Connection Sharing makes of a Windows machine that has a public address; with
+    O(ipv4_sharing) and DHCP on private interfaces also for IPv4.
   - When it is removed it first tells hosts to let go of its prefixes and of the default route.
 options:
   interface:
@@ -67,6 +67,51 @@ options:
             the interface, for when another daemon advertises.
         type: bool
         default: true
+      dhcp:
+        description:
+          - Whether hosts there get IPv4 addresses from this machine, by dnsmasq, which must be
+            installed (package dnsmasq; on Debian and Ubuntu dnsmasq-base starts no service).
+          - The agent runs it for the private interfaces alone, keeps it running, and keeps its
+            leases across restarts and reboots.
+          - The interface needs an IPv4 address of its own, such as 192.168.0.1/24, which is the
+            hosts' router.
+        type: bool
+        default: false
+      dhcp_range:
+        description:
+          - The first and the last address that hosts get, as in V(192.168.0.100-192.168.0.199).
+          - If not given, all of the interface's subnet but the router's own.
+        type: str
+  ipv4_sharing:
+    description:
+      - Whether hosts on the private interfaces reach the IPv4 Internet with the public address of
+        this machine (masquerading, a network address translation).
+      - The program C(nft) must be installed (package nftables). The agent has a table of its own,
+        C(ip v6ferry/sixtofour_router/NAME), and leaves all others alone. A firewall that drops
+        forwarded packets must let these pass.
+      - IPv4 forwarding is switched on for the private and public interfaces alone.
+    type: bool
+    default: false
+  public_interfaces:
+    description:
+      - The interfaces through which hosts reach the IPv4 Internet, with O(ipv4_sharing).
+      - An empty list means those that have the public addresses of the 6to4 site.
+    type: list
+    elements: str
+    default: []
+  dhcp_lease_time:
+    description:
+      - For how many seconds hosts get their IPv4 addresses, 120 at least.
+    type: int
+    default: 3600
+  dhcp_dns_servers:
+    description:
+      - The IPv4 addresses of the DNS servers that hosts get by DHCP.
+      - An empty list means this machine, where dnsmasq asks the machine's own DNS servers on the
+        hosts' behalf, as Internet Connection Sharing does.
+    type: list
+    elements: str
+    default: []
   relay:
     description:
       - The IPv4 address or name of a 6to4 relay, through which the native IPv6 Internet is
@@ -210,6 +255,20 @@ EXAMPLES = r"""
     ttl: 32
     dscp: inherit
 
+- name: Share the IPv4 address of the machine as well, as Internet Connection Sharing does
+  v6ops.transition.sixtofour_router:
+    private_interfaces:
+      - interface: lan0
+        dhcp: true
+      - interface: lan1
+        dhcp: true
+        dhcp_range: 192.168.1.100-192.168.1.199
+    ipv4_sharing: true
+    public_interfaces: [eth0]
+    dhcp_lease_time: 86400
+    dhcp_dns_servers: [192.0.2.53]
+    relay: 6to4.example.net
+
 - name: Tell hosts everything that a router can tell, and wait until it runs
   v6ops.transition.sixtofour_router:
     private_interfaces:
@@ -273,6 +332,17 @@ status:
         that they last, the router's addresses, what keeps it from advertising, and how often it
         has advertised.
       type: dict
+    ipv4_sharing:
+      description: With whom IPv4 is shared, and through which interfaces; V(null) if it is not.
+      type: dict
+      sample:
+        private_interfaces: [lan0]
+        public_interfaces: [eth0]
+    dhcp:
+      description: The IPv4 addresses that hosts get, by private interface.
+      type: dict
+      sample:
+        lan0: 192.168.0.1-192.168.0.254
     problems:
       description: What keeps private interfaces from being served.
       type: list
@@ -301,8 +371,14 @@ SPEC = {
             "subnet_id": {"type": "int"},
             "identifier": {"type": "str", "default": "::1"},
             "advertise": {"type": "bool", "default": True},
+            "dhcp": {"type": "bool", "default": False},
+            "dhcp_range": {"type": "str"},
         },
     },
+    "ipv4_sharing": {"type": "bool", "default": False},
+    "public_interfaces": {"type": "list", "elements": "str", "default": []},
+    "dhcp_lease_time": {"type": "int", "default": 3600},
+    "dhcp_dns_servers": {"type": "list", "elements": "str", "default": []},
     "relay": {"type": "str"},
     "accept_relays": {"type": "str", "choices": ["any", "configured"], "default": "any"},
     "relay_refresh_interval": {"type": "int", "default": 86400},

@@ -7,9 +7,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
-from tests.bench import agent_role, growth, isatap, report, sit
+from tests.bench import agent_role, growth, report, sit, tunnels
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -18,7 +19,11 @@ ROUNDS = 5
 
 Subject = Callable[[], AbstractContextManager[Sequence[Comparison | Fact]]]
 SUBJECTS: Mapping[str, Subject] = {
-    "isatap": isatap.comparisons,
+    "isatap": partial(tunnels.comparisons, tunnels.ISATAP),
+    "6to4": partial(tunnels.comparisons, tunnels.SIXTOFOUR),
+    "configured": partial(tunnels.comparisons, tunnels.CONFIGURED),
+    "6rd": partial(tunnels.comparisons, tunnels.SIXRD),
+    "userspace": tunnels.userspace_comparisons,
     "sit": sit.comparisons,
     "growth": growth.comparisons,
     "agent-role": agent_role.comparisons,

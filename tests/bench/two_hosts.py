@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab that most benchmarks run in: hosts a and b, joined by one veth pair."""
+"""The lab that most benchmarks run in: hosts a and b, joined by one veth pair.
+
+Their addresses are public, for 6to4 wants those.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,6 @@ def two_hosts(*, transmit_offload: bool = True) -> Topology:
         (Network("link", ipv6=False, transmit_offload=transmit_offload),),
         tuple(
             Host(name, (Interface("eth0", "link", (ip_interface(address),)),))
-            for name, address in (("a", "192.168.47.99/24"), ("b", "192.168.47.100/24"))
+            for name, address in (("a", "131.107.0.1/24"), ("b", "131.107.0.2/24"))
         ),
     )

@@ -49,6 +49,7 @@ def _resource(one: Answer) -> Iterable[str]:
         yield from _configured_only(status)
     yield from _router_only(status)
     yield from _customer_edge_only(status)
+    yield from _sharing_only(status)
     for title, key in (("DNS", "dns_servers"), ("search", "dns_search"), ("ignored", "ignored")):
         if status.get(key):
             yield f"  {title:11} {', '.join(status[key])}"
@@ -90,6 +91,16 @@ def _customer_edge_only(status: Answer) -> Iterable[str]:
         yield f"  private     {interface}: {link['problem'] or prefixes + default}"
         for prefix, seconds in link["ending_prefixes"].items():
             yield f"  ending      {prefix} on {interface}, for {_duration(seconds)}"
+
+
+def _sharing_only(status: Answer) -> Iterable[str]:
+    if shared := status.get("ipv4_sharing"):
+        private, public = (
+            ", ".join(shared[side]) for side in ("private_interfaces", "public_interfaces")
+        )
+        yield f"  sharing     IPv4 of {public} with {private}"
+    for interface, addresses in status.get("dhcp", {}).items():
+        yield f"  DHCP        {interface}: {addresses}"
 
 
 def _counters(counters: Answer | None) -> Iterable[str]:

@@ -46,6 +46,10 @@ async def leave(
     """
     problems: list[str] = []
     try:
+        await host.sharing.release(label)
+    except SystemFault as fault:
+        problems.append(str(fault))
+    try:
         await host.resolver.remove(interface)
     except SystemFault as fault:
         problems.append(str(fault))
@@ -75,6 +79,11 @@ async def take_down_leftovers(host: Host, stored: Mapping[str, str | None]) -> N
         stored: the tunnel interface of each stored resource by its label; None where the file
             cannot be read, so that any may be its.
     """
+    try:
+        for line in await host.sharing.release_others(stored):
+            _log.info("%s", line)
+    except SystemFault as fault:
+        _log.warning("sharing that an earlier agent has left stays: %s", fault)
     for _index, interface in socket.if_nameindex():
         try:
             alias = await host.netlink.interface_alias(interface) or ""

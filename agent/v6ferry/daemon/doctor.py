@@ -14,6 +14,7 @@ from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
 from v6ferry.system.errors import NO_IPV6, SystemFault
+from v6ferry.system.masquerade import chains_that_drop_forwarded
 from v6ferry.system.sysctl import PROC_SYS, read_sysctl
 from v6ferry.system.tun import CLONE_DEVICE
 from v6ferry.system.uplinks import KERNEL_DRIVER
@@ -80,6 +81,7 @@ class Doctor:
         checks += self._underlay()
         for runner in self._supervisor.runners.values():
             checks += self._resource(runner)
+            checks += await self._sharing(runner)
         return checks
 
     def _tun_driver(self) -> Check:
@@ -246,6 +248,42 @@ class Doctor:
                 " the two let protocol 41 pass; if that end has another address than"
                 f" {target}, set keepalive_target",
             )
+
+    async def _sharing(self, runner: Runner) -> list[Check]:
+        label, shared = runner.resource.label, runner.status().get("ipv4_sharing")
+        if not shared:
+            return []
+        found: list[Check] = []
+        for name in (*shared["private_interfaces"], *shared["public_interfaces"]):
+            parameter = f"net/ipv4/conf/{name}/forwarding"
+            try:
+                off = read_sysctl(parameter, root=self._proc_sys) != "1"
+            except SystemFault:
+                continue  # there is no such interface, which the resource itself says
+            if off:
+                found.append(
+                    Check(
+                        label,
+                        "error",
+                        f"{parameter} is 0: somebody has switched IPv4 forwarding off",
+                        "find out who (sysctl.d? another daemon?); the agent sets it again",
+                    )
+                )
+        try:
+            chains = await chains_that_drop_forwarded()
+        except SystemFault as fault:
+            return [*found, Check(label, "error", str(fault))]
+        found += [
+            Check(
+                label,
+                "warning",
+                f"the nftables chain {chain} drops forwarded packets unless a rule accepts them",
+                "let it accept those from"
+                f" {', '.join(shared['private_interfaces'])} and the answers to them",
+            )
+            for chain in chains
+        ]
+        return found
 
     def _forwarding(self, label: str) -> Check:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from v6ferry.daemon.links import LinkCarrier
 from v6ferry.daemon.names import NameKeeper
+from v6ferry.daemon.sharing import SharingKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.link_addresses import LinkAddresses
@@ -35,3 +36,4 @@ class Host:
     service_manager: ServiceManager
     links: LinkCarrier
     link_addresses: LinkAddresses
+    sharing: SharingKeeper

@@ -19,6 +19,7 @@ from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.links import LinkCarrier
 from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.settings import DEFAULT_GROUP, SOCKET_NAME, PlaneChoice, Settings
+from v6ferry.daemon.sharing import SharingKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.daemon.store import Store
 from v6ferry.daemon.supervisor import Supervisor
@@ -76,10 +77,13 @@ async def run(settings: Settings) -> None:
         names = NameKeeper(
             Resolver([HostsFile(settings=resolver_settings), DnsSource(resolver_settings)])
         )
+        ledger = SysctlLedger(settings.runtime_directory / "sysctl.json")
+        sharing = SharingKeeper(ledger, settings.runtime_directory, settings.state_directory)
+        stack.push_async_callback(sharing.stop)
         host = Host(
             netlink=netlink,
             plane=plane,
-            ledger=SysctlLedger(settings.runtime_directory / "sysctl.json"),
+            ledger=ledger,
             # Root alone may change what every program of the host asks.
             resolver=ResolverConfiguration()
             if os.geteuid() == 0
@@ -91,6 +95,7 @@ async def run(settings: Settings) -> None:
             link_addresses=LinkAddresses(
                 settings.runtime_directory / "addresses.json", netlink.links
             ),
+            sharing=sharing,
         )
         supervisor = Supervisor(Store(settings.state_directory), host)
         await supervisor.start()

@@ -30,6 +30,8 @@ from v6ferry.engines.sixtofour.router import SixToFourRouter
 from v6ferry.engines.sixtofour.router_specification import SixToFourRouterSpec
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.engines.tunnel import TunnelOptions
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.programs import Program
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -42,11 +44,13 @@ class Kind:
         parse: reads a specification; its second argument is how messages call the resource.
         engine: makes the engine for a parsed specification.
         interface: the tunnel interface of a parsed specification.
+        programs: those that a parsed specification takes, by the option that wants them.
     """
 
     parse: Callable[[Any, str], Any]
     engine: Callable[[Any, Random, float], Engine]
     interface: Callable[[Any], str]
+    programs: Callable[[Any], Mapping[str, Program]] = lambda _spec: {}
 
 
 class _HasTunnel(Protocol):
@@ -67,7 +71,9 @@ KINDS: Mapping[str, Kind] = {
     "sixrd_ce": Kind(SixrdCustomerEdgeSpec.parse, SixrdCustomerEdge, _tunnel_interface),
     "sixtofour_host": Kind(SixToFourHostSpec.parse, SixToFourHost, _tunnel_interface),
     "sixtofour_relay": Kind(SixToFourRelaySpec.parse, SixToFourRelay, _tunnel_interface),
-    "sixtofour_router": Kind(SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface),
+    "sixtofour_router": Kind(
+        SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface, SixToFourRouterSpec.programs
+    ),
 }
 
 
@@ -91,6 +97,18 @@ class Resource:
     def interface(self) -> str:
         """Its tunnel interface."""
         return KINDS[self.kind].interface(self.parsed)
+
+    def check_programs(self) -> None:
+        """See whether the host has the programs that it takes.
+
+        Raises:
+            SystemFault: one is missing; the message names the option and the package.
+        """
+        for option, program in KINDS[self.kind].programs(self.parsed).items():
+            try:
+                program.find()
+            except SystemFault as fault:
+                raise SystemFault(f"{self.label}: {option}: {fault}") from None
 
     def engine(self, random: Random, now: float) -> Engine:
         """A new engine for it."""

@@ -22,17 +22,13 @@ from v6ferry.system.state import DnsConfiguration, HostFacts
 from v6ferry.system.sysctl import enable_ipv6_forwarding
 from v6ferry.system.tun import Tun, adopt_tun, open_tun, remove_tun
 
-FIRST_RETRY = 1.0
-LAST_RETRY = 60.0
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds between attempts at what the host has refused: doubled from the first to the last."""
-LONGEST_WITHDRAWAL = 3.0
-"""Seconds that an engine may take to say goodbye."""
-SNAPSHOT_DELAY = 0.2
-"""Seconds of news that a crash may lose, at least."""
+LONGEST_WITHDRAWAL = 3.0  # seconds that an engine may take to say goodbye
+SNAPSHOT_DELAY = 0.2  # seconds of news that a crash may lose, at least
 SNAPSHOT_SHARE = 0.01
 """Of the time, so much may go into writing snapshots: a router with many hosts has large ones."""
-SHORTEST_WAIT = 0.01
-"""Seconds; an engine that always has something due must not starve the others."""
+SHORTEST_WAIT = 0.01  # seconds; an engine that always has something due must not starve others
 
 
 class Runner:
@@ -208,10 +204,10 @@ class Runner:
 
     async def _take_down(self) -> list[str]:
         await self._end_tasks()
-        host, label = self._host, self.resource.label
-        host.names.forget(label)
-        host.links.forget(label)
-        problems = await leave(host, label, self.interface, self._remove_device)
+        label = self.resource.label
+        self._host.names.forget(label)
+        self._host.links.forget(label)
+        problems = await leave(self._host, label, self.interface, self._remove_device)
         for problem in problems:
             self._log.warning("while removing: %s", problem)
         return problems
@@ -401,6 +397,7 @@ class Runner:
         done += await host.link_addresses.apply(label, wanted.links, clock())
         solicited = {link.interface for link in wanted.links if link.solicited}
         host.links.listen(label, solicited, self._received_on_link)
+        done += await host.sharing.apply(label, wanted.sharing, self.verify)
         done += await host.netlink.apply_interface(wanted.interface, clock())
         await host.plane.settle_tunnel(self.interface)
         self._hear_echo_replies(wanted.echo_identifier)
@@ -426,7 +423,11 @@ class Runner:
 
     def ready(self) -> bool:
         """Whether the resource does its work."""
-        return self.fault is None and bool(self._engine.status(clock())["ready"])
+        return not self._faults() and bool(self._engine.status(clock())["ready"])
+
+    def _faults(self) -> list[str]:
+        sharing = self._host.sharing.problem(self.resource.label)
+        return [fault for fault in (self.fault, sharing) if fault is not None]
 
     def wants_forwarding(self) -> bool:
         """Whether the host must forward IPv6 packets for it."""
@@ -436,10 +437,9 @@ class Runner:
         """The engine's status, and what the engine cannot know."""
         status = self._engine.status(clock())
         label = self.resource.label
-        status["faults"] = [self.fault] if self.fault is not None else []
-        status["ready"] = status["ready"] and self.fault is None
-        if self.fault is not None:
-            status["summary"] = self.fault
+        faults = status["faults"] = self._faults()
+        if faults:
+            status |= {"ready": False, "summary": faults[0]}
         status["name_sources"] = self._host.names.sources(label)
         status["name_errors"] = self._host.names.errors(label)
         if self._wanted is not None:

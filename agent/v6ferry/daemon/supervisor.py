@@ -230,6 +230,9 @@ class Supervisor:
         changes = read_changes(requests)
         async with self._applying:
             self._check_interfaces(self._wanted_after(changes))
+            for change in changes:
+                if change.resource is not None:
+                    change.resource.check_programs()
             before = self._stored_specs()
             outcomes = [self._outcome(change, before.get(change.label)) for change in changes]
             if not dry_run:

@@ -14,7 +14,13 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol, runtime_checkable
 
 from v6ferry.forwarding.table import TunnelTable
-from v6ferry.system.state import DnsConfiguration, HostFacts, InterfaceState, LinkState
+from v6ferry.system.state import (
+    DnsConfiguration,
+    HostFacts,
+    InterfaceState,
+    Ipv4Sharing,
+    LinkState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Wanted:
     dns: DnsConfiguration = field(default_factory=DnsConfiguration)
     links: tuple[LinkState, ...] = ()
     """The host's own interfaces that the engine serves; it is a ``LinkEngine`` then."""
+    sharing: Ipv4Sharing = field(default_factory=Ipv4Sharing)
     echo_identifier: int | None = None
     """Of the engine's own ICMPv6 echo requests; an ``EchoListener`` hears the replies to them."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Collection
-from ipaddress import IPv6Address
+from ipaddress import IPv4Interface, IPv6Address
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -29,6 +29,7 @@ _IFF_LOWER_UP = 0x10000
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
 _RTEXT_FILTER_SKIP_STATS = 8
+_RT_SCOPE_UNIVERSE = 0
 _ALREADY_GONE = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 
 
@@ -60,12 +61,20 @@ class Links:
             unusable = message.get("IFA_FLAGS") & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
             if address in LINK_LOCAL_PREFIX and not unusable:
                 link_local.setdefault(message["index"], address)
+        ipv4: dict[int, list[IPv4Interface]] = {}
+        for message in await self._dump("addr", family=socket.AF_INET):
+            if message["scope"] == _RT_SCOPE_UNIVERSE:
+                own = message.get("local") or message.get("address")
+                one = IPv4Interface((own, message["prefixlen"]))
+                ipv4.setdefault(message["index"], []).append(one)
         found = {}
         for link in await self._dump("link", ext_mask=_RTEXT_FILTER_SKIP_STATS):
             name, index, flags = link.get("ifname"), link["index"], link["flags"]
             if not flags & _IFF_LOOPBACK and name not in exclude:
                 is_up = flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
-                found[name] = LinkFacts(index, link_local.get(index), is_up)
+                found[name] = LinkFacts(
+                    index, link_local.get(index), is_up, tuple(ipv4.get(index, ()))
+                )
         return found
 
     async def addresses(self, name: str) -> tuple[PresentAddress, ...]:

@@ -6,14 +6,13 @@ systemd-resolved gets them a link at a time while it runs; else they go into res
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import socket
 from pathlib import Path
 
-from v6ferry.system.errors import SystemFault, refused
+from v6ferry.system.errors import refused
 from v6ferry.system.files import replace_file
+from v6ferry.system.programs import run_program
 from v6ferry.system.resolv_conf import (
     RESOLV_CONF,
     interfaces_in,
@@ -119,36 +118,13 @@ class ResolverConfiguration:
         return lines
 
     async def _run(self, *arguments: str) -> str:
-        doing = f"run {self._resolvectl} {' '.join(arguments)}"
-        try:
-            process = await asyncio.create_subprocess_exec(
-                self._resolvectl,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:
-            raise SystemFault(
-                f"cannot {doing}: {error.strerror}; systemd-resolved runs, so resolvectl must be"
-                " installed beside it"
-            ) from error
-        try:
-            output, complaint = await asyncio.wait_for(process.communicate(), _COMMAND_TIMEOUT)
-        except (asyncio.TimeoutError, asyncio.CancelledError) as error:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise SystemFault(
-                f"cannot {doing}: no answer within {_COMMAND_TIMEOUT} s; look at"
-                " systemctl status systemd-resolved"
-            ) from error
-        if process.returncode:
-            reason = " ".join(complaint.decode(errors="replace").split())
-            raise SystemFault(f"cannot {doing}: {reason or f'exit code {process.returncode}'}")
-        return output.decode(errors="replace")
+        return await run_program(
+            [self._resolvectl, *arguments],
+            doing=f"run {self._resolvectl} {' '.join(arguments)}",
+            timeout=_COMMAND_TIMEOUT,
+            missing="systemd-resolved runs, so resolvectl must be installed beside it",
+            silent="look at systemctl status systemd-resolved",
+        )
 
     def _apply_to_file(
         self, interface: str, configuration: DnsConfiguration, *, dry_run: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 ROUTE_PROTOCOL = 41
@@ -49,6 +49,8 @@ class LinkFacts:
     """The address that router advertisements come from; None until it is known to be unique."""
     is_up: bool = True
     """Whether the interface is up and has a carrier."""
+    ipv4: tuple[IPv4Interface, ...] = ()
+    """Its IPv4 addresses of global scope with their subnets, in the kernel's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,43 @@ class LinkState:
     """On-link prefixes come with them; whatever else the interface has is left alone."""
     solicited: bool = False
     """Whether router solicitations are to be heard there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerading:
+    """IPv4 packets from some interfaces leave by others with an address of the host's own."""
+
+    private_interfaces: tuple[str, ...]
+    public_interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpRange:
+    """IPv4 addresses for the hosts on an interface, from the first to the last."""
+
+    interface: str
+    first: IPv4Address
+    last: IPv4Address
+    netmask: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpService:
+    """What hosts get by DHCP (RFC 2131); their router is the host itself."""
+
+    ranges: tuple[DhcpRange, ...]
+    lease_time: int
+    """Seconds."""
+    dns_servers: tuple[IPv4Address, ...] = ()
+    """None of them: the host itself, which then asks its own DNS servers on their behalf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv4Sharing:
+    """What a router does for the IPv4 of the hosts behind it; each part is optional."""
+
+    masquerading: Masquerading | None = None
+    dhcp: DhcpService | None = None
 
 
 @dataclass(frozen=True, slots=True)

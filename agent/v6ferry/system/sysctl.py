@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,14 +111,17 @@ class SysctlLedger:
         """Return whether some owner has set a kernel parameter."""
         return _canonical(name) in self._load()
 
-    def release(self, owner: str, *, dry_run: bool = False) -> list[str]:
-        """Withdraw all that an owner set, the latest first.
+    def release(
+        self, owner: str, *, keep: Collection[str] = (), dry_run: bool = False
+    ) -> list[str]:
+        """Withdraw what an owner set, the latest first.
 
         A parameter goes back to the wish of the latest owner that is left, or to its original
         value. One that somebody else changed meanwhile is left alone.
 
         Args:
             owner: Whose wishes to forget.
+            keep: Parameters that it still wants.
             dry_run: Only say what would be done.
 
         Returns:
@@ -128,7 +132,12 @@ class SysctlLedger:
                 in the ledger.
         """
         entries = self._load()
-        concerned = [name for name, entry in reversed(entries.items()) if owner in entry.wishes]
+        kept = {_canonical(name) for name in keep}
+        concerned = [
+            name
+            for name, entry in reversed(entries.items())
+            if owner in entry.wishes and name not in kept
+        ]
         # All are read before the first is written: conf/all/forwarding changes the others.
         found = {name: self._read_if_there(name) for name in concerned}
         lines: list[str] = []

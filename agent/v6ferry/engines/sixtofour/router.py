@@ -13,6 +13,7 @@ from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
 from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address, sixtofour_prefix
 from v6ferry.engines.interface import LinkPacket, OutgoingPacket, Wanted
 from v6ferry.engines.lan.advertised import AdvertisedLink
+from v6ferry.engines.lan.ipv4 import status as ipv4_status
 from v6ferry.engines.lan.router import LanRouter
 from v6ferry.engines.sixtofour.router_specification import (
     LARGEST_SUBNET_ID,
@@ -44,6 +45,9 @@ class SixToFourRouter:
         self._facts = HostFacts()
         self._resolved: tuple[IPv4Address, ...] = ()
         self._lan = LanRouter(random)
+        self._public: tuple[str, ...] = ()
+        """Interfaces that have a public address, or had one last: packets with private sources
+        must not leave by them while the address changes."""
         self._discarded: dict[str, int] = {}
         self._leaving = False
 
@@ -54,11 +58,13 @@ class SixToFourRouter:
         if spec.relay != self._spec.relay:
             self._resolved = ()
         self._spec = spec
+        self._public = self._public_interfaces()
         self._lan.want(self._advertised(), now)
 
     def update_facts(self, facts: HostFacts, now: float) -> None:
         """See ``Engine.update_facts``: another public address is another prefix, at once."""
         self._facts = facts
+        self._public = self._public_interfaces() or self._public
         self._lan.update_facts(facts, now)
         if not self._leaving:
             self._lan.want(self._advertised(), now)
@@ -136,6 +142,7 @@ class SixToFourRouter:
             names=frozenset({spec.relay} if name and spec.relay else ()),
             name_refresh_interval=spec.relay_refresh_interval,
             links=self._lan.states(),
+            sharing=spec.ipv4.sharing(self._facts, self._public),
         )
 
     def _endpoints(self) -> tuple[IPv4Address, ...]:
@@ -147,6 +154,15 @@ class SixToFourRouter:
             for one in underlay_endpoints(self._spec.tunnel, self._facts)
             if one not in of_private and (is_globally_unique(one) or not self._spec.globally_unique)
         )
+
+    def _public_interfaces(self) -> tuple[str, ...]:
+        endpoints = set(self._endpoints())
+        names = (
+            one.interface
+            for one in self._facts.underlay
+            if one.address in endpoints and not one.is_loopback
+        )
+        return tuple(dict.fromkeys(names))
 
     def _relay(self) -> IPv4Address | None:
         if self._spec.relay is None:
@@ -211,12 +227,13 @@ class SixToFourRouter:
             "prefixes": [str(sixtofour_prefix(one)) for one in endpoints],
             "relay": None if relay is None else str(relay),
             "private_interfaces": self._lan.status(now),
+            **ipv4_status(self._spec.ipv4.sharing(self._facts, self._public)),
             "problems": problems,
             "discarded": dict(sorted(self._discarded.items())),
         } | ({} if relay or not self._spec.relay else {"unresolved_names": [self._spec.relay]})
 
     def _problems(self) -> list[str]:
-        problems = self._lan.problems()
+        problems = self._lan.problems() + self._spec.ipv4.problems(self._facts, self._public)
         for private in self._spec.private_interfaces:
             if self._subnet_id(private) is None and private.interface in self._facts.links:
                 index = self._facts.links[private.interface].index
@@ -248,12 +265,17 @@ class SixToFourRouter:
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: what hosts were told, and the relay."""
-        return {"lan": self._lan.snapshot(), "relay": [str(one) for one in self._resolved]}
+        return {
+            "lan": self._lan.snapshot(),
+            "relay": [str(one) for one in self._resolved],
+            "public_interfaces": list(self._public),
+        }
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""
         try:
             self._resolved = tuple(IPv4Address(one) for one in snapshot["relay"])
+            self._public = tuple(str(one) for one in snapshot.get("public_interfaces", ()))
             self._lan.restore(snapshot["lan"], now)
         except (AttributeError, KeyError, TypeError, ValueError):
             self._discarded["snapshot: malformed"] = 1

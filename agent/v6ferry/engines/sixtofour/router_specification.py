@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from v6ferry.engines.lan.ipv4 import DhcpInterface, Ipv4Options
 from v6ferry.engines.lan.options import Advertising, interface_identifier
 from v6ferry.engines.specification import (
     Options,
@@ -13,6 +15,7 @@ from v6ferry.engines.specification import (
     ipv4_address_or_name,
 )
 from v6ferry.engines.tunnel import TunnelOptions
+from v6ferry.system.programs import Program
 
 LARGEST_SUBNET_ID = 0xFFFF
 
@@ -27,6 +30,7 @@ class PrivateInterface:
     identifier: int
     """The router's own interface identifier there."""
     advertise: bool
+    dhcp: DhcpInterface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class SixToFourRouterSpec:
     forwarding: bool
     default_route: bool
     advertising: Advertising
+    ipv4: Ipv4Options
 
     @classmethod
     def parse(cls, spec: Any, where: str) -> SixToFourRouterSpec:
@@ -57,10 +62,11 @@ class SixToFourRouterSpec:
         """
         options = Options(spec, where)
         tunnel = TunnelOptions.read(options, "sixtofour0")
+        private = _private_interfaces(options, tunnel)
         result = cls(
             tunnel=tunnel,
             globally_unique=options.boolean("globally_unique", True),
-            private_interfaces=_private_interfaces(options, tunnel),
+            private_interfaces=private,
             relay=options.text("relay", "", _relay) or None,
             accept_relays=options.choice("accept_relays", "any", ("any", "configured")),
             route_metric=options.integer("route_metric", 2048, 1, 0x7FFF_FFFF),
@@ -68,19 +74,30 @@ class SixToFourRouterSpec:
             forwarding=options.boolean("forwarding", True),
             default_route=options.boolean("default_route", True),
             advertising=Advertising.read(options),
+            ipv4=Ipv4Options.read(
+                options,
+                tuple(one.interface for one in private),
+                tuple(one.dhcp for one in private if one.dhcp is not None),
+            ),
         )
         options.finish()
         return result
+
+    def programs(self) -> Mapping[str, Program]:
+        """The programs of the host that it takes, by the option that wants them."""
+        return self.ipv4.programs()
 
 
 def _private_interfaces(options: Options, tunnel: TunnelOptions) -> tuple[PrivateInterface, ...]:
     found: list[PrivateInterface] = []
     for index, one in enumerate(options.mappings("private_interfaces")):
+        name = one.text("interface", None, interface_name)
         private = PrivateInterface(
-            interface=one.text("interface", None, interface_name),
+            interface=name,
             subnet_id=one.optional_integer("subnet_id", 1, LARGEST_SUBNET_ID),
             identifier=int(one.text("identifier", "::1", interface_identifier)),
             advertise=one.boolean("advertise", True),
+            dhcp=DhcpInterface.read(one, name),
         )
         one.finish()
         where = f"private_interfaces[{index}]"

@@ -121,7 +121,7 @@ _INDEX = struct.Struct("=I")
 _PORT_WORD = struct.Struct("=Q")
 _SELECTOR = struct.Struct("=QQQQIIBBB5x")
 _ENDPOINT = struct.Struct("=4s2s2x")
-_TUNNEL = struct.Struct("=IBBBB4s2sBx")
+_TUNNEL = struct.Struct("=IBBBB4s2s2x")
 _PREFIX_KEY = struct.Struct("=II16s")
 _FORWARDING_RULE = struct.Struct(f"=II{_ENDPOINT.size}s")
 _INGRESS_RULE = struct.Struct("=III4x")
@@ -131,8 +131,11 @@ _PEER_KEY = struct.Struct("=I16s")
 _MEMBER_KEY = struct.Struct("=II16s")
 _CANDIDATES_KEY = struct.Struct("=4s4s2s2x")
 _CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
+_COMMON = struct.Struct("=II")
+TRAFFIC = struct.Struct("=4Q")
+"""Packets and octets in, packets and octets out."""
 COUNTERS = struct.Struct(f"={4 + 2 * _SLOTS}Q")
-"""Packets and octets in, packets and octets out, drops, packets handed up."""
+"""The same, drops, packets handed up."""
 RULE_COUNTER = struct.Struct("=Q")
 FIRST_DROP = 4
 FIRST_HAND_UP = FIRST_DROP + _SLOTS
@@ -144,12 +147,13 @@ NO_PORTS = bytes(_PORT_WORD.size)
 """Value of ``ports`` where none of 64 is ours."""
 
 MAPS = {
-    "generation": (_INDEX.size, _INDEX.size),
+    "common": (_INDEX.size, _COMMON.size),
     "tunnels": (
         _INDEX.size,
         _TUNNEL.size + (SOURCE_SELECTORS + AUTOMATIC_SELECTORS) * _SELECTOR.size,
     ),
     "uplinks": (_INDEX.size, _INDEX.size),
+    "few_uplinks": (_INDEX.size, _INDEX.size),
     "forwarding": (_PREFIX_KEY.size, _FORWARDING_RULE.size + _SELECTOR.size),
     "ingress": (_PREFIX_KEY.size, _INGRESS_RULE.size + ACCEPTED_SELECTORS * _SELECTOR.size),
     "near_sources": (_PREFIX_KEY.size, _NEAR_RULE.size + _SELECTOR.size),
@@ -161,11 +165,15 @@ MAPS = {
     "ports": (_INDEX.size, _PORT_WORD.size),
     "tunnel_counters": (_INDEX.size, COUNTERS.size),
     "rule_counters": (_INDEX.size, RULE_COUNTER.size),
+    "few_traffic": (_INDEX.size, TRAFFIC.size),
+    "few_rule_counters": (_INDEX.size, RULE_COUNTER.size),
 }
 """Octets of a key and of a value, by map."""
 PROGRAMS = ("encapsulate", "decapsulate", "inquire")
 
 
+FEW = 1024
+"""Interfaces and rules below that number are found without a search: in the maps few_*."""
 UNCLAIMED = 0
 """Key of the counters of packets that were handed up before a tunnel was found for them."""
 
@@ -206,7 +214,6 @@ def tunnel(
     flags: TunnelFlag,
     ttl: int,
     tos: int,
-    link_layer_length: int,
     default_source: IPv4Address | None,
     port: int,
     sources: tuple[Embedded, ...],
@@ -217,15 +224,24 @@ def tunnel(
         flags,
         ttl,
         tos,
-        link_layer_length,
         len(sources),
+        len(automatic),
         bytes(4) if default_source is None else default_source.packed,
         _port(port),
-        len(automatic),
     )
     return (
         packed + _selectors(sources, SOURCE_SELECTORS) + _selectors(automatic, AUTOMATIC_SELECTORS)
     )
+
+
+def common(generation: int, link_layer_length: int) -> bytes:
+    """Struct common."""
+    return _COMMON.pack(generation, link_layer_length)
+
+
+def generation_of(value: bytes) -> int:
+    """The first number of a struct common."""
+    return int(_COMMON.unpack(value)[0])
 
 
 def prefix_key(tunnel_index: int, prefix: IPv6Network) -> bytes:

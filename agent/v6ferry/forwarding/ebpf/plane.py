@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -30,7 +29,7 @@ from v6ferry.forwarding.ebpf.tables import (
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
 from v6ferry.forwarding.userspace import UserspacePlane
-from v6ferry.system.bpf import BpfObject
+from v6ferry.system.bpf import BpfMap, BpfObject
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.state import UnderlayRoute
@@ -103,8 +102,8 @@ class EbpfPlane(UserspacePlane):
         self._port_words: MapEntries = {}
         self._on_tunnels: dict[str, int] = {}
         self._uplinks: set[int] = set()
-        first = programs.maps["generation"].value(layout.index_key(0)) or bytes(4)
-        self._generation = int.from_bytes(first, sys.byteorder)
+        now = programs.maps["common"].value(layout.index_key(0))
+        self._generation = layout.generation_of(now) if now else 0
         self._attached: set[tuple[int, Direction]] = set()
         programs.maps["tunnel_counters"].set_per_cpu(
             layout.index_key(layout.UNCLAIMED), bytes(layout.COUNTERS.size)
@@ -115,6 +114,10 @@ class EbpfPlane(UserspacePlane):
         super().add(tun, table, control)
         counters = self._programs.maps["tunnel_counters"]
         counters.set_per_cpu(layout.index_key(tun.index), bytes(layout.COUNTERS.size))
+        if tun.index < layout.FEW:
+            self._programs.maps["few_traffic"].set_per_cpu(
+                layout.index_key(tun.index), bytes(layout.TRAFFIC.size)
+            )
         self._write(self._tunnels[tun.name])
         self._write_candidates()
 
@@ -157,7 +160,7 @@ class EbpfPlane(UserspacePlane):
         for name in reversed(_ORDER):
             maps[name].delete(entries.maps[name])
         self._decide_anew()
-        maps["rule_counters"].delete(map(layout.index_key, entries.rules.values()))
+        self._forget_counters(entries.rules.values())
         maps["tunnel_counters"].delete([layout.index_key(tunnel.tun.index)])
         self._identifiers.release(interface, entries.rules)
 
@@ -165,11 +168,11 @@ class EbpfPlane(UserspacePlane):
         """What ``interface`` has carried and dropped, in the kernel and here."""
         total = Counters()
         total.add(super().counters(interface))
-        maps, entries = self._programs.maps, self._entries[interface]
+        entries = self._entries[interface]
         key = layout.index_key(self._tunnels[interface].tun.index)
         self._count(total, key)
         for rule, identifier in entries.rules.items():
-            values = maps["rule_counters"].per_cpu(layout.index_key(identifier))
+            values = self._rule_counters(identifier).per_cpu(layout.index_key(identifier))
             packets = sum(layout.RULE_COUNTER.unpack(value)[0] for value in values)
             if packets:
                 total.rules[rule] += packets
@@ -184,12 +187,11 @@ class EbpfPlane(UserspacePlane):
 
     def _count(self, total: Counters, key: bytes) -> None:
         """Add what the programs have counted under a key of ``tunnel_counters``."""
-        for value in self._programs.maps["tunnel_counters"].per_cpu(key):
+        maps = self._programs.maps
+        traffic = [layout.TRAFFIC.unpack(value) for value in maps["few_traffic"].per_cpu(key)]
+        for value in maps["tunnel_counters"].per_cpu(key):
             numbers = layout.COUNTERS.unpack(value)
-            total.packets_in += numbers[0]
-            total.bytes_in += numbers[1]
-            total.packets_out += numbers[2]
-            total.bytes_out += numbers[3]
+            traffic.append(numbers[: layout.FIRST_DROP])
             drops, handed_up = numbers[layout.FIRST_DROP :], numbers[layout.FIRST_HAND_UP :]
             for reason, number in zip(layout.DROP_REASONS, drops, strict=False):
                 if number:
@@ -197,6 +199,11 @@ class EbpfPlane(UserspacePlane):
             for why, number in zip(HandUp, handed_up, strict=False):
                 if number:
                     total.handed_up[why.name.lower()] += number
+        for packets_in, bytes_in, packets_out, bytes_out in traffic:
+            total.packets_in += packets_in
+            total.bytes_in += bytes_in
+            total.packets_out += packets_out
+            total.bytes_out += bytes_out
 
     # The programs' places
 
@@ -243,12 +250,15 @@ class EbpfPlane(UserspacePlane):
         Args:
             uplinks: the interfaces that lead to the underlay, by index.
         """
-        known = self._programs.maps["uplinks"]
+        known, few = (self._programs.maps[name] for name in ("uplinks", "few_uplinks"))
         for index, uplink in uplinks.items():
             if uplink.link_layer_length is None:
                 self._note_fault(uplink.name, _UNKNOWN_HEADER.format(uplink=uplink))
                 continue
-            known.update([(layout.index_key(index), layout.index_key(uplink.link_layer_length))])
+            length = uplink.link_layer_length
+            known.update([(layout.index_key(index), layout.index_key(length))])
+            if index < layout.FEW:
+                few.update([(layout.index_key(index), layout.index_key(length + 1))])
             try:
                 await self._attach(index, Direction.INGRESS, "decapsulate")
                 await self._look_before(index, uplink.name)
@@ -266,7 +276,9 @@ class EbpfPlane(UserspacePlane):
         for told in (self.faults, self.before_ours):
             for name in told.keys() - names:
                 del told[name]
-        known.delete(map(layout.index_key, self._uplinks - uplinks.keys()))
+        gone = self._uplinks - uplinks.keys()
+        known.delete(map(layout.index_key, gone))
+        few.update((layout.index_key(one), bytes(4)) for one in gone if one < layout.FEW)
         self._uplinks = set(uplinks)
         self._attached = {
             place for place in self._attached if place[1] is Direction.EGRESS or place[0] in uplinks
@@ -313,12 +325,12 @@ class EbpfPlane(UserspacePlane):
             self._identifiers,
             watched=tunnel.soft_errors,
             hand_up_refused=self._kernel_driver.exists(),
-            link_layer_length=self.link_layer_length,
         )
         before = self._entries.get(interface) or TunnelEntries({}, {name: {} for name in _ORDER})
         for rule in entries.rules.keys() - before.rules.keys():
-            maps["rule_counters"].set_per_cpu(
-                layout.index_key(entries.rules[rule]), bytes(layout.RULE_COUNTER.size)
+            identifier = entries.rules[rule]
+            self._rule_counters(identifier).set_per_cpu(
+                layout.index_key(identifier), bytes(layout.RULE_COUNTER.size)
             )
         for name in _ORDER:
             maps[name].update(entries.maps[name].items() - before.maps[name].items())
@@ -326,9 +338,19 @@ class EbpfPlane(UserspacePlane):
             maps[name].delete(before.maps[name].keys() - entries.maps[name].keys())
         self._decide_anew()
         gone = before.rules.keys() - entries.rules.keys()
-        maps["rule_counters"].delete(layout.index_key(before.rules[rule]) for rule in gone)
+        self._forget_counters(before.rules[rule] for rule in gone)
         self._identifiers.release(interface, gone)
         self._entries[interface] = entries
+
+    def _rule_counters(self, identifier: int) -> BpfMap:
+        name = "few_rule_counters" if identifier < layout.FEW else "rule_counters"
+        return self._programs.maps[name]
+
+    def _forget_counters(self, identifiers: Iterable[int]) -> None:
+        """Remove counters of rules, but for those that always are."""
+        self._programs.maps["rule_counters"].delete(
+            layout.index_key(one) for one in identifiers if one >= layout.FEW
+        )
 
     def _write_candidates(self) -> None:
         indexes = {name: tunnel.tun.index for name, tunnel in self._tunnels.items()}
@@ -353,8 +375,8 @@ class EbpfPlane(UserspacePlane):
     def _decide_anew(self) -> None:
         """Make the programs forget what they remember of the tables."""
         self._generation = self._generation + 1 & 0xFFFFFFFF
-        number = layout.index_key(self._generation)
-        self._programs.maps["generation"].update([(layout.index_key(0), number)])
+        common = layout.common(self._generation, self.link_layer_length)
+        self._programs.maps["common"].update([(layout.index_key(0), common)])
 
     # ICMPv4 errors whose quotation was too short
 

@@ -67,7 +67,6 @@ def tunnel_entries(
     *,
     watched: Iterable[IPv4Address] = (),
     hand_up_refused: bool = False,
-    link_layer_length: int = 0,
 ) -> TunnelEntries:
     """Say what the maps have to hold for a table.
 
@@ -77,7 +76,6 @@ def tunnel_entries(
         identifiers: number the rules.
         watched: endpoints whose next packet the userspace plane wants to see.
         hand_up_refused: leave what no table accepts to others.
-        link_layer_length: octets before the IPv6 header of packets in the tunnel interface.
 
     Raises:
         SystemFault: the programs cannot execute the table.
@@ -102,11 +100,7 @@ def tunnel_entries(
             layout.endpoint_key(index, rule.prefix): layout.index_key(rule.allowed)
             for rule in table.endpoint_rules
         },
-        "tunnels": {
-            layout.index_key(index): _tunnel(
-                table, bool(watched), hand_up_refused, link_layer_length
-            )
-        },
+        "tunnels": {layout.index_key(index): _tunnel(table, bool(watched), hand_up_refused)},
     }
     return entries
 
@@ -128,9 +122,7 @@ def candidate_entries(
     }
 
 
-def _tunnel(
-    table: TunnelTable, watches: bool, hand_up_refused: bool, link_layer_length: int
-) -> bytes:
+def _tunnel(table: TunnelTable, watches: bool, hand_up_refused: bool) -> bytes:
     encapsulation = table.encapsulation
     for what, given, most in (
         ("source", encapsulation.sources, layout.SOURCE_SELECTORS),
@@ -156,7 +148,6 @@ def _tunnel(
         flags,
         encapsulation.ttl,
         (encapsulation.dscp or 0) << 2,
-        link_layer_length,
         encapsulation.default_source,
         encapsulation.port,
         encapsulation.sources,

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each kind of tunnel, host to host over one veth pair, against plain IPv4 between the same two."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network
+from pathlib import Path
+from typing import Any
+
+from v6ferry.addresses import isatap_link_local
+from v6ferry.addresses.sixrd import delegated_prefix
+from v6ferry.addresses.sixtofour import sixtofour_address
+
+from tests.bench.comparison import BenchError, By, Comparison, Reference
+from tests.bench.two_hosts import two_hosts
+from tests.lab import Lab, LabHost
+from tests.lab.processes import wait_until
+from tests.lab.traffic import iperf_server, tcp_bits_per_second, udp_packets_per_second
+
+TCP_GOAL, TCP_WITHOUT_OFFLOAD_GOAL, SMALL_GOAL = 0.97, 0.85, 0.9
+USERSPACE_GOAL = 0.05
+"""What a plane in plain Python should reach; it is the fallback, not the fast path."""
+
+_SECONDS = 1  # of each measurement
+_SMALL_PAYLOAD = 64  # octets of UDP payload
+_SMALL = f"UDP, {_SMALL_PAYLOAD} octets"
+_ECHO = Path(__file__).with_name("echo.py")
+_ADDED = 5.0
+"""Microseconds that an echo may take longer than one over IPv4, there and back."""
+_RESOURCES = "/etc/v6ferry/bench.json"
+_NATIVE = "fd00::{number}"
+"""Addresses of the hosts on the link itself, for the same traffic over IPv6 without a tunnel."""
+_DOMAIN = IPv6Network("2001:db8::/32")
+
+
+@dataclass(frozen=True)
+class Technology:
+    """How two hosts have a tunnel between them.
+
+    Attributes:
+        name: for people.
+        resource: kind, name and spec of a host's tunnel, by its own address and the other one's.
+        target: where a host is reached through the tunnel, by its IPv4 address.
+    """
+
+    name: str
+    resource: Callable[[LabHost, LabHost], tuple[str, str, Mapping[str, Any]]]
+    target: Callable[[IPv4Address], str]
+
+
+def _isatap(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
+    # Link-local addresses need no router: nobody has to answer at the other's address.
+    spec = {"link_local": "always", "routers": [str(other.ipv4)], "tunnel_mtu": "dynamic"}
+    return "isatap_host", "default", spec
+
+
+def _sixtofour(_host: LabHost, _other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
+    return "sixtofour_host", "default", {"mode": "enabled", "tunnel_mtu": "dynamic"}
+
+
+def _configured(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
+    spec = {
+        "interface": "ct0",
+        "remote": str(other.ipv4),
+        "addresses": [f"{_configured_address(host.ipv4)}/64"],
+        "tunnel_mtu": "dynamic",
+    }
+    return "configured_tunnel", "ct0", spec
+
+
+def _configured_address(host: IPv4Address) -> str:
+    return f"2001:db8:0:e::{int(host) & 0xFF:x}"
+
+
+def _sixrd(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
+    if host.name == "a":
+        spec = {"border_relays": [str(other.ipv4)], "tunnel_mtu": "dynamic"}
+        return "sixrd_ce", "default", {"prefix": str(_DOMAIN), **spec}
+    return "sixrd_br", "default", {"prefix": str(_DOMAIN), "tunnel_mtu": "dynamic"}
+
+
+ISATAP = Technology("ISATAP", _isatap, lambda host: f"{isatap_link_local(host)}%isatap0")
+SIXTOFOUR = Technology("6to4", _sixtofour, lambda host: str(sixtofour_address(host)))
+CONFIGURED = Technology("configured tunnel", _configured, _configured_address)
+SIXRD = Technology(
+    "6rd, customer edge to border relay",
+    _sixrd,
+    lambda host: str(delegated_prefix(_DOMAIN, host, 0)[int(host)]),
+)
+
+
+@contextlib.contextmanager
+def comparisons(technology: Technology) -> Iterator[Sequence[Comparison]]:
+    """Yield the comparisons; the labs they run in are up as long.
+
+    Plain IPv4 over veth never makes packets of TCP: the kernel hands 64 KiB segments from one host
+    to the other. That is the peer as it is; over a link without transmit offload, where it has to
+    make packets too, shows how much of the ratio that is. And IPv6 takes longer than IPv4 even
+    without a tunnel: how both compare to plain IPv6 is told besides.
+    """
+    with contextlib.ExitStack() as labs:
+        fast = labs.enter_context(_path(technology, "ebpf"))
+        packets = labs.enter_context(_path(technology, "ebpf", transmit_offload=False))
+        found = [
+            fast.comparison("TCP", "Mbit/s", TCP_GOAL, _megabits),
+            fast.comparison("TCP, 4 streams", "Mbit/s", TCP_GOAL, _megabits_of_four),
+            packets.comparison(
+                "TCP, no offload on the link", "Mbit/s", TCP_WITHOUT_OFFLOAD_GOAL, _megabits
+            ),
+            packets.comparison(
+                "TCP, 4 streams, no offload on the link",
+                "Mbit/s",
+                TCP_WITHOUT_OFFLOAD_GOAL,
+                _megabits_of_four,
+            ),
+            fast.comparison(_SMALL, "packets/s", SMALL_GOAL, _packets),
+            fast.comparison("echo, there and back", "µs", _ADDED, _echo, By.DIFFERENCE),
+        ]
+        yield found
+
+
+@contextlib.contextmanager
+def userspace_comparisons() -> Iterator[Sequence[Comparison]]:
+    """Yield those of the plane in Python, which does the same for every technology."""
+    with contextlib.ExitStack() as labs:
+        usual = labs.enter_context(_path(ISATAP, "userspace"))
+        packets = labs.enter_context(_path(ISATAP, "userspace", transmit_offload=False))
+        yield [
+            usual.comparison("TCP", "Mbit/s", USERSPACE_GOAL, _megabits),
+            packets.comparison("TCP, no offload on the link", "Mbit/s", USERSPACE_GOAL, _megabits),
+            usual.comparison(_SMALL, "packets/s", USERSPACE_GOAL, _packets),
+        ]
+
+
+class _Path:
+    """Two hosts of a lab that reach each other through a tunnel, over IPv4, and over IPv6."""
+
+    def __init__(self, lab: Lab, technology: Technology, plane: str) -> None:
+        self._name = f"{technology.name}, {plane} plane"
+        self.source, destination = lab["a"], lab["b"]
+        self.ipv4 = str(destination.ipv4)
+        self.tunnel = technology.target(destination.ipv4)
+        self.native = _NATIVE.format(number=2)
+
+    def comparison(
+        self,
+        what: str,
+        unit: str,
+        goal: float,
+        measure: Callable[[LabHost, str], float],
+        by: By = By.RATIO,
+    ) -> Comparison:
+        """Return the comparison of both ways by one kind of measurement."""
+        return Comparison(
+            f"{self._name}: {what}",
+            unit,
+            goal,
+            ours=lambda: measure(self.source, self.tunnel),
+            peer=lambda: measure(self.source, self.ipv4),
+            by=by,
+            reference=Reference("plain IPv6", lambda: measure(self.source, self.native)),
+        )
+
+
+def _megabits(host: LabHost, target: str) -> float:
+    return tcp_bits_per_second(host, target, _SECONDS) / 1e6
+
+
+def _megabits_of_four(host: LabHost, target: str) -> float:
+    return tcp_bits_per_second(host, target, _SECONDS, streams=4) / 1e6
+
+
+def _echo(host: LabHost, target: str) -> float:
+    """Microseconds from an echo request to its reply."""
+    return float(host.run([sys.executable, _ECHO, target]).stdout)
+
+
+def _packets(host: LabHost, target: str) -> float:
+    return udp_packets_per_second(host, target, _SECONDS, _SMALL_PAYLOAD)
+
+
+@contextlib.contextmanager
+def _path(technology: Technology, plane: str, *, transmit_offload: bool = True) -> Iterator[_Path]:
+    with Lab(two_hosts(transmit_offload=transmit_offload)) as lab:
+        for number, host in ((1, lab["a"]), (2, lab["b"])):
+            host.run(["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0"])
+            address = f"{_NATIVE.format(number=number)}/64"
+            host.run(["ip", "address", "add", address, "dev", "eth0", "nodad"])
+        for host, other in ((lab["a"], lab["b"]), (lab["b"], lab["a"])):
+            host.start_agent("--plane", plane)
+            kind, name, spec = technology.resource(host, other)
+            resource = {"kind": kind, "name": name, "state": "present", "spec": spec}
+            host.write(_RESOURCES, json.dumps([resource]))
+            host.v6ferry("apply", _RESOURCES)
+        path = _Path(lab, technology, plane)
+        ping = ["ping", "-c", "1", "-W", "1", path.tunnel]
+        if not wait_until(lambda: path.source.run(ping, check=False).returncode == 0, 10):
+            raise BenchError(f"{technology.name}: host a does not reach {path.tunnel} within 10 s")
+        with iperf_server(lab["b"]):
+            yield path
