@@ -30,11 +30,28 @@ def receive(host: LabHost, port: int) -> Checksum:
 
 
 def send(
-    host: LabHost, address: str, port: int, megabytes: int, source: str | None = None
+    host: LabHost,
+    address: str,
+    port: int,
+    megabytes: int,
+    source: str | None = None,
+    seconds: float | None = None,
 ) -> Checksum:
-    """Send that many times 10^6 random octets over one TCP connection, from an address if given."""
-    from_there = [] if source is None else ["--source", source]
-    process = _start(host, "send", address, str(port), str(megabytes * MEGABYTE), *from_there)
+    """Send that many times 10^6 random octets over one TCP connection.
+
+    Args:
+        host: that sends.
+        address: to which.
+        port: at which somebody listens.
+        megabytes: how many.
+        source: the address to send from; by default the kernel's choice.
+        seconds: the time that it shall take at least.
+    """
+    octets = megabytes * MEGABYTE
+    options = [] if source is None else ["--source", source]
+    if seconds is not None:
+        options += ["--rate", str(octets / seconds)]
+    process = _start(host, "send", address, str(port), str(octets), *options)
     return lambda seconds: _checksum(host, process, seconds)
 
 

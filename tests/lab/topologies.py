@@ -11,10 +11,11 @@ between it and a native IPv6 segment::
     b 131.107.71.209 ---+                    +---- 10.0.1.53 dns
 
 ``sixrd`` is a provider's IPv4 network with a 6rd domain on it, 2001:db8::/32 for 10.0.0.0/8: two
-customer edges with a network behind each, and a border relay before a native IPv6 segment::
+customer edges with a network behind each, and two border relays before a native IPv6 segment; ``c``
+uses the first::
 
     h1 -- lan1 -- ce1 10.1.0.1 --+                +-- 10.0.0.1 br  2001:db9:0:c::1 --+
-                                 +-- core (IPv4) -+                                  | native
+                                 +-- core (IPv4) -+-- 10.0.4.1 br2 2001:db9:0:c::2 --+ native
     h2 -- lan2 -- ce2 10.2.0.1 --+                +-- 10.3.0.1 rogue                 |
                                                            2001:db9:0:c::c  c -------+
 
@@ -171,9 +172,12 @@ CONFIGURED = _isatap(
 
 def _sixrd() -> Topology:
     """Return the 6rd domain."""
-    relay_lan = (Interface("lan0", NATIVE, (ip_interface("2001:db9:0:c::1/64"),)),)
+    relays = {"br": ("10.0.0.1", "2001:db9:0:c::1"), "br2": ("10.0.4.1", "2001:db9:0:c::2")}
     underlay = (
-        _intranet_host("br", "10.0.0.1", group="sixrd_brs", lan=relay_lan),
+        *(
+            _intranet_host(name, ipv4, group="sixrd_brs", lan=_native(ipv6))
+            for name, (ipv4, ipv6) in relays.items()
+        ),
         *(
             _intranet_host(
                 f"ce{number}",
@@ -195,7 +199,7 @@ def _sixrd() -> Topology:
     )
     native_host = Host(
         "c",
-        interfaces=(Interface("lan0", NATIVE, (ip_interface("2001:db9:0:c::c/64"),)),),
+        interfaces=_native("2001:db9:0:c::c"),
         routes=(Route(_EVERYTHING_IPV6, ip_address("2001:db9:0:c::1")),),
         groups=("native_hosts",),
     )

@@ -3,7 +3,7 @@
 
 Run as a program it is one end, in whatever namespace it was started, and prints one line of JSON::
 
-    transfer.py send ADDRESS PORT BYTES [--source ADDRESS]
+    transfer.py send ADDRESS PORT BYTES [--source ADDRESS] [--rate BYTES_A_SECOND]
     transfer.py receive PORT
 """
 
@@ -19,8 +19,14 @@ import time
 BLOCK = 1 << 18
 
 
-def send(address: str, port: int, length: int, source: str | None = None) -> dict[str, object]:
-    """Send random bytes, and return their number, their SHA-256 and the seconds it took."""
+def send(
+    address: str, port: int, length: int, source: str | None = None, rate: float | None = None
+) -> dict[str, object]:
+    """Send random bytes, no faster than a rate, which is in bytes a second.
+
+    Returns:
+        Their number, their SHA-256 and the seconds it took.
+    """
     digest = hashlib.sha256()
     began = time.monotonic()
     # The scope of a link-local address is no part of its text for bind().
@@ -28,6 +34,8 @@ def send(address: str, port: int, length: int, source: str | None = None) -> dic
     with socket.create_connection((address, port), timeout=60, source_address=ours) as connection:
         left = length
         while left:
+            if rate is not None:
+                time.sleep(max(0.0, began + (length - left) / rate - time.monotonic()))
             block = os.urandom(min(BLOCK, left))
             connection.sendall(block)
             digest.update(block)
@@ -68,11 +76,13 @@ def main() -> None:
     sender.add_argument("port", type=int)
     sender.add_argument("length", type=int)
     sender.add_argument("--source")
+    sender.add_argument("--rate", type=float)
     receiver = ends.add_parser("receive")
     receiver.add_argument("port", type=int)
     options = parser.parse_args()
     if options.end == "send":
-        print(json.dumps(send(options.address, options.port, options.length, options.source)))
+        sent = send(options.address, options.port, options.length, options.source, options.rate)
+        print(json.dumps(sent))
     else:
         print(json.dumps(receive(options.port)))
 

@@ -42,6 +42,9 @@ _WHY = {
 }
 
 
+_MOST_IDLE_TUNNELS = 3
+
+
 async def explain(
     supervisor: Supervisor, host: Host, destination: str, source: str | None
 ) -> Mapping[str, Any]:
@@ -66,12 +69,14 @@ async def explain(
     trail = _Trail(address)
     route = await host.netlink.ipv6_route_to(address, zone)
     if route is None:
+        trail.idle_tunnels(_idle(supervisor, host))
         return trail.end(False, "the kernel has no IPv6 route to it; see ip -6 route")
     trail.route(route)
     if route.is_local:
         return trail.end(True, "it is an address of this host")
     runner = tunnels.get(route.interface)
     if runner is None:
+        trail.idle_tunnels(_idle(supervisor, host))
         return trail.end(True, f"it goes natively through {route.interface}, no tunnel of ours")
     trail.found["resource"] = runner.resource.label
     table = host.plane.tables().get(route.interface)
@@ -85,6 +90,16 @@ async def explain(
         return trail.end(False, f"{route.interface} has no IPv6 address to send from")
     trail.found["source"] = format_isatap(inner_source)
     return await _through_tunnel(trail, host, table, inner_source)
+
+
+def _idle(supervisor: Supervisor, host: Host) -> dict[str, str]:
+    """Resources whose tunnels carry nothing at the moment, and why: they have no endpoint."""
+    tables = host.plane.tables()
+    return {
+        runner.resource.label: str(runner.status()["summary"])
+        for runner in supervisor.runners.values()
+        if (table := tables.get(runner.interface)) is None or not table.local_endpoints
+    }
 
 
 async def _through_tunnel(
@@ -165,6 +180,15 @@ class _Trail:
         way = "on-link" if gateway is None else f"via {gateway}"
         start = "" if route.source is None else f", from {format_isatap(route.source)}"
         self.step(f"the kernel routes it {way} through {route.interface}{start}")
+
+    def idle_tunnels(self, why: Mapping[str, str]) -> None:
+        """Say which tunnels it might have gone through."""
+        self.found["idle"] = dict(why)
+        shown = list(why.items())[:_MOST_IDLE_TUNNELS]
+        for label, summary in shown:
+            self.step(f"{label} carries nothing at the moment: {summary}")
+        if len(why) > len(shown):
+            self.step(f"nor do {len(why) - len(shown)} more (see v6ferry show)")
 
     def end(self, sent: bool, verdict: str) -> Mapping[str, Any]:
         return {**self.found, "steps": self._steps, "sent": sent, "verdict": verdict}

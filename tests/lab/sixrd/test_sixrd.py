@@ -210,6 +210,48 @@ def test_restarted_agent_loses_nothing(lab, plane):
     assert usable(h1, BEHIND1)
 
 
+def test_second_border_relay_steps_in_and_back_rfc5969_8(lab, plane):
+    """RFC 5969 section 8: one that forwards no more is left, and taken again when it does."""
+    ce1, h1, c, br, br2 = (lab[name] for name in ("ce1", "h1", "c", "br", "br2"))
+    br2.start_agent("--plane", plane)
+    apply(br2, "sixrd_br", **BR)
+    apply(ce1, "sixrd_ce", **{**CE, "border_relays": ["10.0.0.1", "10.0.4.1"]})
+    eventually(lambda: pings(h1, C, wait=0.5))
+    assert in_use(ce1) == "10.0.0.1"
+    try:
+        for interface in ("eth0", "lan0"):
+            br.run(["ip", "link", "set", interface, "down"])
+        # On the native side that is a routing protocol's business, here ours.
+        c.run(["ip", "-6", "route", "replace", "default", "via", "2001:db9:0:c::2"])
+        # A look each second, then three probes a second apart.
+        eventually(lambda: pings(h1, C, wait=0.2), 8)
+        assert in_use(ce1) == "10.0.4.1"
+        with lab["core"].capture("any", "proto 41") as middle:
+            assert pings(h1, C)
+            assert pings(c, usable(h1, BEHIND1))
+        assert ways(middle.packets, C) == {("10.1.0.1", "10.0.4.1"), ("10.0.4.1", "10.1.0.1")}
+    finally:
+        for words in (
+            ["link", "set", "eth0", "up"],
+            ["link", "set", "lan0", "up"],
+            ["route", "replace", "default", "via", "10.0.0.254"],
+            ["-6", "address", "replace", "2001:db9:0:c::1/64", "dev", "lan0", "nodad"],
+        ):
+            br.run(["ip", *words])
+        c.run(["ip", "-6", "route", "replace", "default", "via", "2001:db9:0:c::1"])
+    # A silent one is tried every six seconds.
+    eventually(lambda: in_use(ce1) == "10.0.0.1", 15)
+    eventually(lambda: pings(h1, C, wait=0.5))
+    apply(ce1, "sixrd_ce", **CE)
+    remove(br2, "sixrd_br")
+
+
+def in_use(edge: LabHost) -> str:
+    """The border relay that a customer edge uses."""
+    (relay,) = (one for one in status(edge)["border_relays"] if one["in_use"])
+    return str(relay["address"])
+
+
 def test_another_ipv4_address_is_another_prefix_within_three_seconds_rfc5969_7_1(lab):
     """RFC 5969 section 7.1, RFC 9096: the old prefix is deprecated, the new one is there."""
     ce1, h1 = lab["ce1"], lab["h1"]
