@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from v6ferry.daemon.host import Host
-from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.runners import AnyRunner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
 from v6ferry.system.errors import NO_IPV6, SystemFault
@@ -77,7 +77,9 @@ class Doctor:
         """Look at everything."""
         checks = [self._tun_driver(), self._ipv6(), self._kernel_driver(), *self._plane()]
         checks += self._files()
+        await self._host.proxies.refresh()
         checks += self._underlay()
+        checks += self._proxies()
         for runner in self._supervisor.runners.values():
             checks += self._resource(runner)
         return checks
@@ -170,7 +172,16 @@ class Doctor:
                     f"raise it to {UNFRAGMENTED_MTU} or more if the link can",
                 )
 
-    def _resource(self, runner: Runner) -> Iterator[Check]:
+    def _proxies(self) -> Iterator[Check]:
+        for what in self._host.proxies.summary()["exhausted"]:
+            yield Check(
+                "portproxy",
+                "error",
+                f"a PortProxy worker was out of {what}",
+                "new connections waited until others had ended; none was cut",
+            )
+
+    def _resource(self, runner: AnyRunner) -> Iterator[Check]:
         label, status = runner.resource.label, runner.status()
         for fault in status["faults"]:
             yield Check(label, "error", fault, "it is tried again every minute at least")
@@ -179,7 +190,7 @@ class Doctor:
             yield Check(label, verdict, status["summary"])
         for problem in status.get("problems", ()):
             yield Check(label, "warning", problem)
-        for error in status["name_errors"].values():
+        for error in status.get("name_errors", {}).values():
             yield Check(
                 label,
                 "warning",
@@ -208,8 +219,8 @@ class Doctor:
                     f"{count} packets dropped since the agent started: {reason}",
                     _ADVICE_ON_DROPS[reason],
                 )
-        table = self._host.plane.tables().get(runner.interface)
-        if table is not None and runner.wants_forwarding():
+        has_table = runner.interface in self._host.plane.tables()
+        if has_table and runner.wants_forwarding():
             yield self._forwarding(label)
 
     @staticmethod

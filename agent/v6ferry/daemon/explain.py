@@ -10,7 +10,7 @@ from typing import Any
 from v6ferry.addresses import decode, format_isatap
 from v6ferry.daemon.control import RequestError
 from v6ferry.daemon.host import Host
-from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.runners import AnyRunner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
@@ -60,7 +60,11 @@ async def explain(
         RequestError: an address cannot be used.
     """
     address, zone = _address("destination", destination)
-    tunnels = {runner.interface: runner for runner in supervisor.runners.values()}
+    tunnels = {
+        runner.interface: runner
+        for runner in supervisor.runners.values()
+        if runner.interface is not None
+    }
     if address.is_link_local and zone is None:
         zone = _only_tunnel(address, tunnels)
     trail = _Trail(address)
@@ -184,7 +188,7 @@ def _address(name: str, text: str) -> tuple[IPv6Address, str | None]:
     return address, zone or None
 
 
-def _only_tunnel(address: IPv6Address, tunnels: Mapping[str, Runner]) -> str:
+def _only_tunnel(address: IPv6Address, tunnels: Mapping[str, AnyRunner]) -> str:
     if len(tunnels) != 1:
         example = next(iter(sorted(tunnels)), "isatap0")
         raise RequestError(

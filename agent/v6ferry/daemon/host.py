@@ -10,6 +10,7 @@ from v6ferry.daemon.links import LinkCarrier
 from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.portproxy.workers import Workers
 from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
@@ -35,3 +36,4 @@ class Host:
     service_manager: ServiceManager
     links: LinkCarrier
     link_addresses: LinkAddresses
+    proxies: Workers
