@@ -41,6 +41,24 @@ ROUND = 10.0
 CONTROL = 9
 """The state of a control socket."""
 
+_MODULES = (
+    *(
+        f"v6ferry.portproxy.{name}"
+        for name in (
+            "greeting",
+            "messages",
+            "opening",
+            "pipes",
+            "racing",
+            "relay",
+            "rules",
+            "worker",
+        )
+    ),
+    "v6ferry.wire.proxy_protocol",
+)
+"""What a worker runs."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -355,11 +373,10 @@ def code_digest() -> str:
 
 
 def _digest() -> str:
-    digest = hashlib.sha256()
-    for name in sorted(sys.modules):
-        if name.startswith(("v6ferry.portproxy.", "v6ferry.wire.proxy")):
-            get_source = getattr(sys.modules[name].__loader__, "get_source", lambda _name: "")
-            digest.update((get_source(name) or "").encode())
+    digest = hashlib.sha256(__version__.encode())
+    for name in _MODULES:
+        get_source = getattr(sys.modules[name].__loader__, "get_source", lambda _name: "")
+        digest.update((get_source(name) or "").encode())
     return digest.hexdigest()[:16]
 
 

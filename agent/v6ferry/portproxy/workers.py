@@ -375,7 +375,9 @@ class Workers:
         """How the workers are, JSON-ready, as of the last ``refresh``."""
         return {
             "workers": len(self._workers),
-            "process_ids": [answer["process_id"] for answer in self._counted],
+            "process_ids": [
+                answer["process_id"] for answer in self._counted if not answer["retired"]
+            ],
             "retired": len(self._retired),
             "leaving_connections": sum(
                 rule["active"] for answer in self._counted for rule in answer["leaving"]
