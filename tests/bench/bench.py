@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.bench import agent_role, growth, isatap, report, sit
+from tests.bench import agent_role, growth, isatap, portproxy, report, sit
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -19,6 +19,7 @@ ROUNDS = 5
 Subject = Callable[[], AbstractContextManager[Sequence[Comparison | Fact]]]
 SUBJECTS: Mapping[str, Subject] = {
     "isatap": isatap.comparisons,
+    "portproxy": portproxy.comparisons,
     "sit": sit.comparisons,
     "growth": growth.comparisons,
     "agent-role": agent_role.comparisons,
