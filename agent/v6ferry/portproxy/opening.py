@@ -146,7 +146,9 @@ class Opener:
     def _look_at(self, client: End, address: Any, listener: Listener, now: float) -> None:
         rule = listener.rule
         if not rule.accept_proxy:
-            self._admit(client, address, listener.sock.getsockname(), listener, now)
+            # The listening socket's own name may be that of all addresses.
+            local = client.sock.getsockname() if rule.send_proxy else address
+            self._admit(client, address, local, listener, now)
             return
         # Who it is comes first in what it sends.
         greeting = self._opening[client.fd] = Greeting(client, listener)
