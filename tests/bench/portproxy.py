@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PortProxy beside HAProxy and nginx's stream module: one worker, thread or process, on a core.
+"""PortProxy beside HAProxy and nginx's stream module: one worker or thread each, on one core.
 
 The proxies have one core, clients and servers the others. All proxies run all the time; those that
 nobody uses cost nothing. HAProxy is measured with and without splice(2), for neither is always the
@@ -229,7 +229,8 @@ def _ticks(process: int) -> int:
 @contextlib.contextmanager
 def comparisons() -> Iterator[Sequence[Comparison | Fact]]:
     """Yield the comparisons; the lab they run in is up as long."""
-    with scene() as at:
+    with contextlib.ExitStack() as labs:
+        at = labs.enter_context(scene())
 
         def compared(
             name: str,

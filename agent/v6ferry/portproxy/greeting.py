@@ -21,15 +21,13 @@ class Greeting:
     Args:
         client: who sends it.
         listener: where it came in.
-        deadline: when it has to be there.
     """
 
-    __slots__ = ("client", "deadline", "fd", "is_broken", "listener", "received", "rest", "state")
+    __slots__ = ("client", "fd", "is_broken", "listener", "received", "rest", "state")
 
-    def __init__(self, client: End, listener: Listener, deadline: float) -> None:
+    def __init__(self, client: End, listener: Listener) -> None:
         self.client = client
         self.listener = listener
-        self.deadline = deadline
         self.fd = client.fd
         self.state = GREETING
         self.received = b""

@@ -36,9 +36,11 @@ BATCH = 64
 """Connections accepted before running ones have their turn."""
 INSTANT_AGAIN = 256
 """Connections after which it is tried again whether servers are on this host."""
+NEVER = float("inf")
 PAUSE = 0.1
 """Seconds without accepting after the system has run out of something."""
 _IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75  # <linux/in.h>, <linux/in6.h>
+_SYN_SENT = 2  # <net/tcp_states.h>
 _TCP_FASTOPEN_CONNECT = 30  # <linux/tcp.h>
 
 _STREAM = socket.SOCK_STREAM
@@ -88,7 +90,11 @@ class Opener:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._serial = itertools.count()
-        self._deadlines: list[tuple[float, int, End | Entrant | Greeting]] = []
+        self._deadlines: list[tuple[float, int, Entrant]] = []
+        self._opening: dict[int, End | Greeting] = {}
+        """Servers that have not answered, and clients that have not said who they are."""
+        self.deadline = NEVER
+        """When ``handle_timer`` has something to do, at the earliest."""
         self.paused_until: float | None = None
         """No connections are accepted before, for lack of something."""
         self.exhausted: str | None = None
@@ -98,9 +104,11 @@ class Opener:
 
     def accept(self, listener: Listener, now: float) -> None:
         """Accept what waits at a listening socket."""
-        rule, accept, family = listener.rule, listener.sock._accept, listener.sock.family
+        rule, accept, family = listener.rule, listener.accept, listener.family
+        targets, limit = listener.targets, rule.limit
+        is_quick = rule.quick and len(targets) == 1
         for _turn in range(BATCH):
-            if rule.limit is not None and rule.active >= rule.limit:
+            if limit is not None and rule.active >= limit:
                 return
             try:
                 fd, address = accept()
@@ -114,9 +122,7 @@ class Opener:
             # Not asked for its name, it need not be one: the kernel made it a socket just now.
             client = End(_socket.socket(family, _STREAM, 0, fd), fd, rule, True, now)
             rule.active += 1
-            rule.counters.accepted += 1
-            targets = listener.targets
-            if rule.quick and len(targets) == 1:
+            if is_quick:
                 self._connect(client, targets[0], b"", None, now)
             else:
                 self._look_at(client, address, listener, now)
@@ -131,26 +137,33 @@ class Opener:
             _log.error("out of %s; running connections go on, new ones wait", what)
         self.exhausted = what
         self.paused_until = now + PAUSE
+        self.deadline = min(self.deadline, self.paused_until)
+
+    def _wake(self, deadline: float, one: Entrant) -> None:
+        heapq.heappush(self._deadlines, (deadline, next(self._serial), one))
+        self.deadline = min(self.deadline, deadline)
 
     def _look_at(self, client: End, address: Any, listener: Listener, now: float) -> None:
         rule = listener.rule
         if not rule.accept_proxy:
-            self._admit(client, address, listener.sock.getsockname(), listener, now)
+            # The listening socket's own name may be that of all addresses.
+            local = client.sock.getsockname() if rule.send_proxy else address
+            self._admit(client, address, local, listener, now)
             return
         # Who it is comes first in what it sends.
-        greeting = Greeting(client, listener, now + rule.connect_timeout)
+        greeting = self._opening[client.fd] = Greeting(client, listener)
         client.state = GREETING
-        client.peer = None
         self._relay.watch(greeting, READS)
-        heapq.heappush(self._deadlines, (greeting.deadline, next(self._serial), greeting))
 
     def greeted(self, greeting: Greeting, now: float) -> None:
         """A client has sent something of its PROXY header."""
         client, listener = greeting.client, greeting.listener
         header = greeting.read()
+        if header is None and not greeting.is_broken:
+            return
+        del self._opening[client.fd]
         if header is None:
-            if greeting.is_broken:
-                self._refuse(client)
+            self._refuse(client)
             return
         client.state = OPEN
         self._relay.ends[client.fd] = client
@@ -176,7 +189,7 @@ class Opener:
         if watched:
             client.ready = READS
         targets = listener.targets
-        bound = source if rule.transparent else None
+        bound = (source[0], 0) if rule.transparent else None
         if len(targets) == 1:
             self._connect(client, targets[0], header, bound, now, watched)
         else:
@@ -199,8 +212,27 @@ class Opener:
     ) -> None:
         """Connect to the only address; ``first`` goes before what the client sends."""
         relay, rule = self._relay, client.rule
+        family, address = target
+        try:
+            sock = _socket.socket(family, _NONBLOCKING_STREAM, 0)
+            if not rule.quick:
+                _prepare(rule, sock, family, source)
+            # The first data acknowledges the server's SYN: a packet less.
+            sock.setsockopt(_TCP, _QUICKACK, 0)
+            number = sock.connect_ex(address)
+        except OSError as error:
+            self._unreachable(client, error.errno or errno.EIO, now)
+            return
+        if number and number != errno.EINPROGRESS:
+            sock.close()
+            self._unreachable(client, number, now)
+            return
+        server = End(sock, sock.fileno(), rule, False, now)
+        server.peer = client
+        client.peer = server
         data = first
         if not watched:
+            # By now the first of it has come in, mostly.
             try:
                 received = client.sock.recv(SMALL, _DONTWAIT)
             except BlockingIOError:
@@ -210,26 +242,20 @@ class Opener:
                 return
             else:
                 client.carried = len(received)
+                if rule.defers is None and received:
+                    rule.client_spoke_first()
                 data = first + received if first else received
-        family, address = target
-        try:
-            sock = _socket.socket(family, _NONBLOCKING_STREAM, 0)
-            if not rule.quick:
-                _prepare(rule, sock, family, source)
-            if data:
-                # The first data acknowledges the server's SYN: a packet less.
-                sock.setsockopt(_TCP, _QUICKACK, 0)
-            number = sock.connect_ex(address)
-        except OSError as error:
-            self._unreachable(client, error.errno or errno.EIO, now)
-            return
-        if number not in _UNDER_WAY:
-            sock.close()
-            self._unreachable(client, number, now)
-            return
-        server = End(sock, sock.fileno(), rule, False, now)
-        server.peer, client.peer = client, server
-        if data and rule.instant:
+        if not data:
+            # Maybe the server speaks first, and does so when the handshake has ended.
+            sock.setsockopt(_TCP, _QUICKACK, 1)
+            if rule.instant:
+                # It has, and if not, sending will find out.
+                self._opening[server.fd] = server
+                relay.watch(server, READS)
+                if not watched:
+                    relay.watch(client, READS)
+                return
+        elif rule.instant:
             try:
                 sent = sock.send(data)
             except BlockingIOError:
@@ -246,20 +272,20 @@ class Opener:
                         relay.again.append(client)
                     return
                 data = data[sent:]
-        elif data:
+        else:
             rule.probe -= 1
-            if rule.probe <= 0:
-                rule.instant = True
+            rule.instant = rule.probe <= 0
         server.state = CONNECTING
         server.pending = data or None
+        self._opening[server.fd] = server
         relay.watch(server, BOTH)
         if not watched:
             relay.watch(client, READS)
-        heapq.heappush(self._deadlines, (now + rule.connect_timeout, next(self._serial), server))
 
     def connected(self, server: End) -> None:
         """A server has answered, one way or the other."""
         relay = self._relay
+        del self._opening[server.fd]
         number = server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self._fail(server, number)
@@ -317,7 +343,7 @@ class Opener:
             return
         deadline = race.next_deadline()
         if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, next(self._serial), entrant))
+            self._wake(deadline, entrant)
 
     def _attempt(self, entrant: Entrant, target: Target, now: float) -> None:
         family, address = target
@@ -371,29 +397,32 @@ class Opener:
 
     # Time
 
-    def next_deadline(self) -> float | None:
-        """When ``handle_timer`` has something to do, at the earliest."""
-        times = [self._deadlines[0][0]] if self._deadlines else []
-        if self.paused_until is not None:
-            times.append(self.paused_until)
-        return min(times, default=None)
-
     def handle_timer(self, now: float) -> None:
         """Give up what has had its time."""
         if self.paused_until is not None and self.paused_until <= now:
             self.paused_until = None
         while self._deadlines and self._deadlines[0][0] <= now:
-            one: Any = heapq.heappop(self._deadlines)[2]
-            if isinstance(one, Entrant):
-                if one.race.winner is None and not one.race.is_lost():
-                    self.go_on(one, now)
-            elif isinstance(one, Greeting):
-                # The descriptor may have another owner by now.
-                watched: Any = self._relay.ends[one.fd]
-                if watched is one:
-                    self._refuse(one.client)
-            elif one.state == CONNECTING and one.peer is not None:
-                self._fail(one, errno.ETIMEDOUT)
+            entrant = heapq.heappop(self._deadlines)[2]
+            if entrant.race.winner is None and not entrant.race.is_lost():
+                self.go_on(entrant, now)
+        first = self._deadlines[0][0] if self._deadlines else NEVER
+        self.deadline = min(first, NEVER if self.paused_until is None else self.paused_until)
+
+    def give_up(self, now: float) -> None:
+        """Give up what has had its time; to be called every second."""
+        for fd, one in list(self._opening.items()):
+            end = one if isinstance(one, End) else one.client
+            if end.peer is None and end is one:
+                # The client has gone meanwhile.
+                del self._opening[fd]
+            elif end.state == OPEN and _is_connected(end.sock):
+                del self._opening[fd]
+            elif end.started + end.rule.connect_timeout <= now:
+                del self._opening[fd]
+                if end is one:
+                    self._fail(end, errno.ETIMEDOUT)
+                else:
+                    self._refuse(end)
 
 
 def _prepare(rule: Rule, sock: Any, family: int, source: Any) -> None:
@@ -413,6 +442,11 @@ def _prepare(rule: Rule, sock: Any, family: int, source: Any) -> None:
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
     sock.bind(source)
+
+
+def _is_connected(sock: Any) -> bool:
+    """Whether the handshake has ended; the first byte of struct tcp_info is the state."""
+    return bool(sock.getsockopt(_TCP, socket.TCP_INFO, 1)[0] != _SYN_SENT)
 
 
 def _proxy_header(rule: Rule, source: Any, local: Any) -> bytes:

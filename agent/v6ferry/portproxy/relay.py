@@ -36,10 +36,15 @@ READS = EPOLLIN | EPOLLPRI | EPOLLRDHUP | select.EPOLLET
 """What sockets are watched for; EPOLLOUT comes in when one is full, as it would wake us in vain."""
 BOTH = READS | EPOLLOUT
 
+_SHUT_WR = socket.SHUT_WR
 _DONTWAIT, _MORE, _OOB = socket.MSG_DONTWAIT, socket.MSG_MORE, socket.MSG_OOB
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: close sends a reset, as RFC 9293 section 3.10.5 has it for an aborted connection."""
+_UNREACHABLE = {
+    errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM,
+}  # fmt: skip
+"""What a server's socket says if it has never been connected."""
 _SIOCATMARK = 0x8905  # <asm-generic/sockios.h>
 
 
@@ -70,7 +75,7 @@ class End:
         """Holds ``piped`` bytes that are still to be sent to it."""
         self.piped = 0
         self.carried = 0
-        """Bytes read from it and not yet counted for the rule."""
+        """Bytes read from it; the rule counts them when the connection has ended."""
         self.started = self.active = now
 
 
@@ -121,14 +126,21 @@ class Relay:
             data = end.sock.recv(SMALL, _DONTWAIT)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
+            if error.errno in _UNREACHABLE and not end.is_client:
+                end.rule.failed(error.errno)
             self.abort(end)
             return
         size = len(data)
         if not size:
-            self._ended(end, peer)
+            if peer.eof:
+                self.finish(end, peer)
+            else:
+                self._ended(end, peer)
             return
         end.carried += size
+        if not peer.carried and not end.is_client:
+            end.rule.server_spoke_first()
         # After a short read the stream has nothing more; so what was told to end has ended.
         ends = size < SMALL and events & (EPOLLRDHUP | EPOLLPRI) == EPOLLRDHUP
         try:
@@ -144,7 +156,14 @@ class Relay:
             end.ready = events | EPOLLIN
             self.epoll.modify(peer.fd, BOTH)
         elif ends:
-            self._ended(end, peer)
+            end.eof = True
+            if peer.eof:
+                self.finish(end, peer)
+                return
+            try:
+                peer.sock.shutdown(_SHUT_WR)
+            except OSError:
+                self.abort(peer)
         elif size == SMALL:
             end.bulk = True
             os.set_blocking(end.fd, False)
@@ -300,7 +319,7 @@ class Relay:
             self.finish(end, peer)
             return
         try:
-            peer.sock.shutdown(socket.SHUT_WR)
+            peer.sock.shutdown(_SHUT_WR)
         except OSError:
             self.abort(peer)
 
@@ -315,32 +334,30 @@ class Relay:
 
     def finish(self, end: End, peer: End | None) -> None:
         """Close both sockets and count the connection."""
-        client = end if end.is_client else peer
-        rule = end.rule
-        for one in (end, peer):
-            if one is None:
-                continue
-            if one.pipe is not None:
-                # What it still holds is for nobody.
-                if one.piped:
-                    pipes.close(one.pipe)
-                else:
-                    self.pipes.give(one.pipe)
-                one.pipe = None
-            one.pending = None
-            one.piped = one.ready = 0
-            one.peer = None
-            self.ends[one.fd] = None
-            self.count(one)
-            one.sock.close()
+        ends, counters = self.ends, end.rule.counters
+        client, server = (end, peer) if end.is_client else (peer, end)
+        if server is not None:
+            counters.bytes_out += server.carried
+            server.peer = None
+            ends[server.fd] = None
+            server.sock.close()
+            if server.pipe is not None:
+                self._drop_pipe(server)
         if client is not None:
-            rule.ended(end.active - client.started)
+            counters.bytes_in += client.carried
+            client.peer = None
+            ends[client.fd] = None
+            client.sock.close()
+            if client.pipe is not None:
+                self._drop_pipe(client)
+            end.rule.ended(end.active - client.started)
 
-    @staticmethod
-    def count(end: End) -> None:
-        """Put what an end has carried into the rule's counters."""
-        if end.is_client:
-            end.rule.counters.bytes_in += end.carried
+    def _drop_pipe(self, end: End) -> None:
+        """Let go of the pipe of an end that is no more; what is in it is for nobody."""
+        assert end.pipe is not None
+        if end.piped:
+            pipes.close(end.pipe)
         else:
-            end.rule.counters.bytes_out += end.carried
-        end.carried = 0
+            self.pipes.give(end.pipe)
+        end.pipe = None
+        end.piped = 0

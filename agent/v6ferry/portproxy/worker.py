@@ -88,6 +88,7 @@ class Worker:
         self._leaving: list[Rule] = []
         """Removed rules whose connections go on."""
         self._paused = False
+        self._has_limits = False
         self._retired = False
         self._running = True
         self._swept = 0
@@ -103,9 +104,11 @@ class Worker:
         poll, ends = relay.epoll.poll, relay.ends
         end: Any
         monotonic, pump, flush, accept = time.monotonic, relay.pump, relay.flush, opener.accept
+        now = monotonic()
         while self._running:
             due: list[Any] = []
-            events = poll(self._timeout(), EVENTS)
+            wake = min(self._next_tick, opener.deadline)
+            events = poll(0 if relay.again else max(wake - now, 0), EVENTS)
             now = monotonic()
             for fd, event in events:
                 end = ends[fd]
@@ -128,7 +131,8 @@ class Worker:
                     self._special(end, event, now)
             if relay.again:
                 relay.take_turns()
-            self._handle_timers(now)
+            if now >= wake or self._has_limits:
+                self._handle_timers(now)
 
     def _special(self, end: Any, event: int, now: float) -> None:
         """An event of something that is not a connection at work."""
@@ -148,26 +152,18 @@ class Worker:
 
     # Time
 
-    def _timeout(self) -> float:
-        """Seconds that may pass without an event."""
-        if self._relay.again:
-            return 0
-        deadline = self._opener.next_deadline()
-        wait = self._next_tick if deadline is None else min(deadline, self._next_tick)
-        return max(wait - time.monotonic(), 0)
-
     def _handle_timers(self, now: float) -> None:
-        deadline = self._opener.next_deadline()
-        if deadline is not None and deadline <= now:
+        if self._opener.deadline <= now:
             self._opener.handle_timer(now)
         paused = self._opener.paused_until is not None
-        if paused != self._paused or any(rule.limit for rule in self._rules.values()):
+        if paused != self._paused or self._has_limits:
             self._paused = paused
             self._watch_listeners()
         if now < self._next_tick:
             return
         self._next_tick = now + TICK
         self._watch_listeners()
+        self._opener.give_up(now)
         self._sweep(now)
         for rule in list(self._leaving):
             if rule.cut_at is not None and rule.cut_at <= now:
@@ -192,13 +188,13 @@ class Worker:
             if idle and now - max(end.active, end.peer.active) > idle:
                 end.rule.counters.timed_out += 1
                 relay.abort(end)
-            elif not end.is_client and end.rule.keepalive and now - end.started > ROUND:
+            elif end.rule.keepalive and now - end.started > ROUND:
                 self._probe(end, end.rule.keepalive)
         self._swept = 0 if last == len(relay.ends) else last
 
     @staticmethod
     def _probe(end: End, keepalive: Any) -> None:
-        """Let the kernel find out when a server dies; those of short connections never need it."""
+        """Let the kernel find out when the other side dies; short connections never need it."""
         if end.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
             return
         set_keepalive(end.sock, keepalive)
@@ -259,7 +255,7 @@ class Worker:
         asked = message["do"]
         if asked == "lend":
             rule = self._rules[message["name"]]
-            wanted = [(host, port) for host, port in message["where"]]
+            wanted = [tuple(where) for where in message["where"]]
             return {}, [rule.listeners[where].fd for where in wanted]
         methods: dict[str, Callable[[], Mapping[str, Any]]] = {
             "hello": self._hello,
@@ -299,10 +295,7 @@ class Worker:
         for key in set(rule.listeners) - wanted:
             self._forget(rule, key)
         rule.configure(told)
-        for listener in rule.listeners.values():
-            if rule.keepalive:
-                # Those that are accepted inherit it.
-                set_keepalive(listener.sock, rule.keepalive)
+        self._has_limits = any(one.limit is not None for one in self._rules.values())
         self._watch_listeners()
         return {}
 
@@ -335,11 +328,12 @@ class Worker:
         listener.sock.close()
 
     def _statistics(self) -> Mapping[str, Any]:
+        rules = {rule.name: rule.as_dict() for rule in self._rules.values()}
         for end in self._relay.ends:
-            if isinstance(end, End):
-                self._relay.count(end)
+            if isinstance(end, End) and self._rules.get(end.rule.name) is end.rule:
+                rules[end.rule.name]["bytes_in" if end.is_client else "bytes_out"] += end.carried
         return {
-            "rules": {rule.name: rule.as_dict() for rule in self._rules.values()},
+            "rules": rules,
             "leaving": [rule.as_dict() for rule in self._leaving],
             "exhausted": self._opener.exhausted,
             "retired": self._retired,
