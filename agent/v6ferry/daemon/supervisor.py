@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from v6ferry.daemon.change import Change, read_changes
 from v6ferry.daemon.departure import take_down_leftovers
 from v6ferry.daemon.host import Host
 from v6ferry.daemon.resource_log import resource_log
-from v6ferry.daemon.resources import Resource, check, check_identity, label
+from v6ferry.daemon.resources import Resource
 from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.store import Store
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import SystemFault
+from v6ferry.system.netlink_events import NO_CHANGES, Changes
+from v6ferry.system.netlink_messages import interface_index
 from v6ferry.system.state import HostFacts
 from v6ferry.system.uplinks import find_uplinks
 
@@ -27,53 +30,6 @@ must not keep the agent busy, and an address must count within a second."""
 READY_POLL = 0.05
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What somebody wants of one resource."""
-
-    kind: str
-    name: str
-    resource: Resource | None
-    """None for absent."""
-
-    @property
-    def label(self) -> str:
-        """How messages call the resource."""
-        return label(self.kind, self.name)
-
-
-def read_changes(requests: Any) -> list[Change]:
-    """Read a list of ``{"kind", "name", "state", "spec"}``.
-
-    Raises:
-        SpecificationError: one of them cannot be used.
-    """
-    if not isinstance(requests, list) or not all(isinstance(one, Mapping) for one in requests):
-        raise SpecificationError(
-            'resources: expected a list of {"kind", "name", "state", "spec"} objects'
-        )
-    changes: list[Change] = []
-    for request in requests:
-        unknown = set(request) - {"kind", "name", "state", "spec"}
-        if unknown:
-            raise SpecificationError(
-                f"resources: unknown key {min(map(repr, unknown))}; known: kind, name, state, spec"
-            )
-        kind, name = check_identity(request.get("kind"), request.get("name", "default"))
-        state = request.get("state", "present")
-        if state not in ("present", "absent"):
-            raise SpecificationError(
-                f"{label(kind, name)}: state: {state!r} is not one of present, absent"
-            )
-        spec = request.get("spec") or {}
-        resource = check(kind, name, spec) if state == "present" else None
-        change = Change(kind, name, resource)
-        if any(change.label == one.label for one in changes):
-            raise SpecificationError(f"{change.label}: is there twice; give each resource once")
-        changes.append(change)
-    return changes
 
 
 class Supervisor:
@@ -92,7 +48,7 @@ class Supervisor:
         self._runners: dict[str, Runner] = {}
         self._facts = HostFacts()
         self._applying = asyncio.Lock()
-        self._kinds: set[str] = set()
+        self._changes = NO_CHANGES
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -176,8 +132,8 @@ class Supervisor:
         await self._host.plane.settle_uplinks(uplinks)
 
     async def _watch(self) -> None:
-        def heard(kinds: frozenset[str]) -> None:
-            self._kinds |= kinds
+        def heard(changes: Changes) -> None:
+            self._changes = self._changes.joined(changes)
             self._changed.set()
 
         while True:
@@ -191,26 +147,36 @@ class Supervisor:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            kinds, self._kinds = frozenset(self._kinds), set()
             try:
                 async with self._applying:
-                    await self._follow_change(kinds)
+                    # With what has come while somebody was applying: all of it is seen at once.
+                    changes, self._changes = self._changes, NO_CHANGES
+                    await self._follow_change(changes)
             except SystemFault as fault:
                 _log.error("%s; trying again", fault)
-                self._kinds |= kinds
+                self._changes = self._changes.joined(changes)
                 self._changed.set()
                 await asyncio.sleep(1.0)
-            only_routes = kinds <= {"ipv4-route", "ipv6-route"}
+            only_routes = changes <= {"ipv4-route", "ipv6-route"}
             await asyncio.sleep(ROUTE_EVENT_PAUSE if only_routes else ADDRESS_EVENT_PAUSE)
 
-    async def _follow_change(self, kinds: frozenset[str]) -> None:
-        before = self._facts
+    async def _follow_change(self, changes: Changes) -> None:
+        before, touched = self._facts, changes.interfaces
         self._facts = await self._look_at_host(r.interface for r in self._runners.values())
-        for runner in self._runners.values():
-            await runner.update_facts(self._facts)
-            runner.verify()
-        await self._settle_uplinks()
-        if self._facts.underlay != before.underlay or "ipv4-route" in kinds:
+        own = [(interface_index(one.interface), one) for one in self._runners.values()]
+        indexes = {index for index, _one in own}
+        # Our tunnels change by our own hand most of the time: what happens to one of a thousand is
+        # none of the others' business.
+        everybody = touched is None or None in indexes or not touched <= indexes
+        sources = everybody or bool(changes & {"ipv4-address", "ipv4-route"})
+        for index, runner in own:
+            concerned = everybody or touched is None or index in touched
+            await runner.update_facts(self._facts, sources=sources, routes=concerned)
+            if concerned:
+                runner.verify()
+        if everybody:
+            await self._settle_uplinks()
+        if self._facts.underlay != before.underlay or "ipv4-route" in changes:
             self._host.names.retry()
 
     # Changing what is wanted
