@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.bench import agent_role, growth, portproxy, report, sit, technologies, tunnels
+from tests.bench import agent_role, growth, many_tunnels, portproxy, report, sit, technologies, tunnels
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -27,6 +27,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "portproxy": portproxy.comparisons,
     "sit": sit.comparisons,
     "growth": growth.comparisons,
+    "many-tunnels": many_tunnels.comparisons,
     "agent-role": agent_role.comparisons,
 }
 """What is measured: a file each, in which a context manager yields comparisons."""

@@ -138,8 +138,10 @@ class ProxyRunner:
 
     # Following the host
 
-    async def update_facts(self, facts: HostFacts) -> None:
-        """The host's addresses have changed."""
+    async def update_facts(
+        self, facts: HostFacts, sources: bool = True, routes: bool = True
+    ) -> None:
+        """The host's addresses have changed; a rule asks for nothing else."""
         self._rule.update_facts(facts)
         await self._aim()
 

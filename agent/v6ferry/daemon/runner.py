@@ -56,8 +56,7 @@ class Runner:
         self._task: asyncio.Task[None] | None = None
         self._snapshot_timer: asyncio.TimerHandle | None = None
         self._snapshot_took = 0.0
-        self._snapshot: dict[str, Any] | None = None
-        """As it was written last."""
+        self._snapshot: dict[str, Any] | None = None  # as it was written last
         self._echoes: EchoReplies | None = None
 
     @property
@@ -66,8 +65,6 @@ class Runner:
         interface = self.resource.interface
         assert interface is not None
         return interface
-
-    # Life
 
     async def start(self, facts: HostFacts) -> None:
         """Take the tunnel interface into use and make the host what the engine wants.
@@ -81,7 +78,7 @@ class Runner:
             self._engine.restore(snapshot, clock())
         existed = await self._attach()
         try:
-            await self.update_facts(facts)
+            await self.update_facts(facts, routes=existed)
             await self._reconcile()
         except BaseException:
             if existed:
@@ -171,8 +168,7 @@ class Runner:
         self._hear_echo_replies(None)
         if self._tun is None:
             return
-        if self.interface in self._host.plane.tables():
-            self._host.plane.remove(self.interface)
+        self._host.plane.remove(self.interface)
         self._tun.close()
         self._tun = None
 
@@ -214,21 +210,23 @@ class Runner:
 
     # Driving the engine
 
-    async def update_facts(self, facts: HostFacts) -> None:
-        """Tell the engine what is known of the host, with what only this runner can ask for."""
-        netlink = self._host.netlink
+    async def update_facts(
+        self, facts: HostFacts, sources: bool = True, routes: bool = True
+    ) -> None:
+        """Tell the engine of the host; sources and others' routes only if they may have changed."""
+        netlink, before = self._host.netlink, self._facts
         endpoints = self._wanted.endpoints if self._wanted is not None else frozenset()
-        sources: dict[IPv4Address, IPv4Address] = {}
-        for endpoint in sorted(endpoints):
-            source = await netlink.preferred_source(endpoint)
-            if source is not None:
-                sources[endpoint] = source
-        foreign = await netlink.foreign_routes(self.interface)
-        self._facts = replace(facts, sources=sources, foreign_routes=foreign)
+        self._facts = replace(
+            facts,
+            sources=await netlink.preferred_sources(endpoints) if sources else before.sources,
+            foreign_routes=await netlink.foreign_routes(self.interface)
+            if routes
+            else before.foreign_routes,
+        )
         self._engine.update_facts(self._facts, clock())
         self._pump()
         if self._wanted is not None and self._wanted.endpoints - endpoints:
-            await self.update_facts(facts)
+            await self.update_facts(facts, routes=False)
 
     def verify(self) -> None:
         """Something has changed in the kernel: look whether all is still as wanted."""
@@ -278,9 +276,9 @@ class Runner:
 
     def _save_snapshot_soon(self) -> None:
         if self._snapshot_timer is None:
-            loop = asyncio.get_running_loop()
+            later = asyncio.get_running_loop().call_later
             delay = max(SNAPSHOT_DELAY, self._snapshot_took / SNAPSHOT_SHARE)
-            self._snapshot_timer = loop.call_later(delay, self._save_snapshot)
+            self._snapshot_timer = later(delay, self._save_snapshot)
 
     def _save_snapshot(self) -> None:
         self._snapshot_timer = None
@@ -386,7 +384,7 @@ class Runner:
         if wanted is None:
             return
         if wanted.endpoints - set(self._facts.sources):
-            await self.update_facts(self._facts)
+            await self.update_facts(self._facts, routes=False)
             wanted = self._wanted or wanted
         host, label = self._host, self.resource.label
         done: list[str] = []

@@ -37,8 +37,10 @@ class AnyRunner(Protocol):
     async def stop(self) -> None:
         """End, but leave everything in place for the next agent."""
 
-    async def update_facts(self, facts: HostFacts) -> None:
-        """The host is like this now."""
+    async def update_facts(
+        self, facts: HostFacts, sources: bool = True, routes: bool = True
+    ) -> None:
+        """The host is like this now; what else it asks for may have changed, or has not."""
 
     def verify(self) -> None:
         """Look whether all is still as wanted."""

@@ -18,6 +18,8 @@ from v6ferry.daemon.runners import AnyRunner, runner_for
 from v6ferry.daemon.store import Store
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import SystemFault
+from v6ferry.system.netlink_events import NO_CHANGES, Changes
+from v6ferry.system.netlink_messages import interface_index
 from v6ferry.system.state import HostFacts
 from v6ferry.system.uplinks import find_uplinks
 
@@ -46,7 +48,7 @@ class Supervisor:
         self._runners: dict[str, AnyRunner] = {}
         self._facts = HostFacts()
         self._applying = asyncio.Lock()
-        self._kinds: set[str] = set()
+        self._changes = NO_CHANGES
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -138,8 +140,8 @@ class Supervisor:
         await self._host.plane.settle_uplinks(uplinks)
 
     async def _watch(self) -> None:
-        def heard(kinds: frozenset[str]) -> None:
-            self._kinds |= kinds
+        def heard(changes: Changes) -> None:
+            self._changes = self._changes.joined(changes)
             self._changed.set()
 
         while True:
@@ -153,26 +155,40 @@ class Supervisor:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            kinds, self._kinds = frozenset(self._kinds), set()
             try:
                 async with self._applying:
-                    await self._follow_change(kinds)
+                    # With what has come while somebody was applying: all of it is seen at once.
+                    changes, self._changes = self._changes, NO_CHANGES
+                    await self._follow_change(changes)
             except SystemFault as fault:
                 _log.error("%s; trying again", fault)
-                self._kinds |= kinds
+                self._changes = self._changes.joined(changes)
                 self._changed.set()
                 await asyncio.sleep(1.0)
-            only_routes = kinds <= {"ipv4-route", "ipv6-route"}
+            only_routes = changes <= {"ipv4-route", "ipv6-route"}
             await asyncio.sleep(ROUTE_EVENT_PAUSE if only_routes else ADDRESS_EVENT_PAUSE)
 
-    async def _follow_change(self, kinds: frozenset[str]) -> None:
-        before = self._facts
+    async def _follow_change(self, changes: Changes) -> None:
+        before, touched = self._facts, changes.interfaces
         self._facts = await self._look_at_host(r.interface for r in self._runners.values())
-        for runner in self._runners.values():
-            await runner.update_facts(self._facts)
-            runner.verify()
-        await self._settle_uplinks()
-        if self._facts.underlay != before.underlay or "ipv4-route" in kinds:
+        own = {
+            label: interface_index(one.interface)
+            for label, one in self._runners.items()
+            if one.interface is not None
+        }
+        indexes = set(own.values())
+        # Our tunnels change by our own hand most of the time: what happens to one of a thousand is
+        # none of the others' business.
+        everybody = touched is None or None in indexes or not touched <= indexes
+        sources = everybody or bool(changes & {"ipv4-address", "ipv4-route"})
+        for label, runner in list(self._runners.items()):
+            concerned = everybody or touched is None or own.get(label) in touched
+            await runner.update_facts(self._facts, sources=sources, routes=concerned)
+            if concerned:
+                runner.verify()
+        if everybody:
+            await self._settle_uplinks()
+        if self._facts.underlay != before.underlay or "ipv4-route" in changes:
             self._host.names.retry()
 
     # Changing what is wanted

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from v6ferry.forwarding.candidates import Ends, candidates
+from v6ferry.forwarding.candidates import Candidates, Ends
 from v6ferry.forwarding.counters import Counters, DropReason
 from v6ferry.forwarding.decide import Accept, decide_decapsulation
 from v6ferry.forwarding.tunnel import Tunnel
@@ -27,13 +27,21 @@ class Acceptance:
         self._tunnels = tunnels
         self._unclaimed = unclaimed
         self._accepted: dict[bytes, tuple[Tunnel, Accept]] = {}
-        self.candidates: dict[Ends, tuple[str, ...]] = {}
-        """Tunnel interfaces by the endpoints of packets."""
+        self._candidates = Candidates()
 
-    def tables_changed(self) -> None:
-        """Decide anew from now on: tunnels or their tables have changed."""
+    @property
+    def candidates(self) -> Mapping[Ends, tuple[str, ...]]:
+        """Tunnel interfaces by the endpoints of packets."""
+        return self._candidates.found
+
+    def table_changed(self, interface: str) -> None:
+        """Decide anew from now on: there is a tunnel, or it has another table, or it is gone."""
         self._accepted.clear()
-        self.candidates = candidates({name: one.table for name, one in self._tunnels.items()})
+        tunnel = self._tunnels.get(interface)
+        if tunnel is None:
+            self._candidates.remove(interface)
+        else:
+            self._candidates.change(interface, tunnel.table)
 
     def peers_changed(self) -> None:
         """Decide anew from now on: peer tables have changed."""

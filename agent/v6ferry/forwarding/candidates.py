@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
@@ -17,34 +17,83 @@ protocol 41.
 """
 
 
-def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]:
-    """Return tunnel interfaces by the endpoints of packets, in the order in which to ask them.
+class Candidates:
+    """Knows tunnel interfaces by the endpoints of packets, in the order in which to ask them.
 
     Most tunnels accept from anywhere what their rules allow. But one that lists all its far
     ends, as a configured tunnel does, need not be asked about others: so a thousand of them cost
-    no more than one.
+    no more than one. Nor does a change of one cost more beside a thousand others.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[Ends, tuple[str, ...]] = {}
+        """Tunnel interfaces by ends; those that came first are asked first."""
+        self._positions: dict[str, int] = {}
+        self._next_position = 0
+        self._ends: dict[str, frozenset[Ends]] = {}
+        self._names: dict[Ends, set[str]] = {}
+        self._sources: dict[tuple[IPv4Address, int], set[Ends]] = {}
+        """Ends with a source, by destination and port."""
+
+    def change(self, name: str, table: TunnelTable) -> None:
+        """Have a tunnel with a table, or another table for it, which keeps its place."""
+        if name not in self._positions:
+            self._positions[name] = self._next_position
+            self._next_position += 1
+        self._replace(name, frozenset(_ends(table)))
+
+    def remove(self, name: str) -> None:
+        """Have a tunnel no more."""
+        self._replace(name, frozenset())
+        self._positions.pop(name, None)
+        self._ends.pop(name, None)
+
+    def _replace(self, name: str, ends: frozenset[Ends]) -> None:
+        before, self._ends[name] = self._ends.get(name, frozenset()), ends
+        affected: set[Ends] = set()
+        for one in before ^ ends:
+            names, (destination, source, port) = self._names.setdefault(one, set()), one
+            names.symmetric_difference_update((name,))
+            affected.add(one)
+            with_source = self._sources.setdefault((destination, port), set())
+            if source is None:
+                affected |= with_source  # who accepts from anybody is asked there, too
+            elif names:
+                with_source.add(one)
+            else:
+                with_source.discard(one)
+            if not names:
+                del self._names[one]
+        for one in affected:
+            self._find(one)
+
+    def _find(self, ends: Ends) -> None:
+        names = self._names.get(ends)
+        if not names:
+            self.found.pop(ends, None)
+            return
+        destination, _source, port = ends
+        asked = names | self._names.get((destination, None, port), set())
+        self.found[ends] = tuple(sorted(asked, key=self._positions.__getitem__))
+
+
+def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]:
+    """Return tunnel interfaces by the endpoints of packets.
 
     Args:
         tables: by interface; the order decides where several accept the same packet.
     """
-    anybody: dict[tuple[IPv4Address, int], list[str]] = {}
-    somebody: dict[tuple[IPv4Address, IPv4Address, int], list[str]] = {}
-    order = {name: position for position, name in enumerate(tables)}
+    found = Candidates()
     for name, table in tables.items():
-        sources, port = _only_sources(table), table.encapsulation.port
-        for endpoint in table.local_endpoints:
-            if sources is None:
-                anybody.setdefault((endpoint, port), []).append(name)
-                continue
-            for source in sources:
-                somebody.setdefault((endpoint, source, port), []).append(name)
-    found: dict[Ends, tuple[str, ...]] = {
-        (endpoint, None, port): tuple(names) for (endpoint, port), names in anybody.items()
-    }
-    for (endpoint, source, port), names in somebody.items():
-        asked = [*names, *anybody.get((endpoint, port), ())]
-        found[endpoint, source, port] = tuple(sorted(asked, key=order.__getitem__))
-    return found
+        found.change(name, table)
+    return found.found
+
+
+def _ends(table: TunnelTable) -> Iterator[Ends]:
+    sources, port = _only_sources(table), table.encapsulation.port
+    for endpoint in table.local_endpoints:
+        for source in (None,) if sources is None else sources:
+            yield endpoint, source, port
 
 
 def _only_sources(table: TunnelTable) -> frozenset[IPv4Address] | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
@@ -18,13 +19,35 @@ class Shared:
     site_prefixes: tuple[IPv6Network, ...] = ()
 
 
-def shared_by(tables: Iterable[TunnelTable]) -> Shared:
+def shared_by(tables: Iterable[TunnelTable | Shared]) -> Shared:
     """Return what the tables of a host's tunnels say together, each thing once."""
     tables = tuple(tables)
     return Shared(
         tuple(dict.fromkeys(one for table in tables for one in table.automatic)),
         tuple(dict.fromkeys(one for table in tables for one in table.site_prefixes)),
     )
+
+
+class Parts:
+    """What each tunnel has to say of it, kept so that one more among many costs nothing."""
+
+    def __init__(self) -> None:
+        self._parts: Counter[Shared] = Counter()
+        self.shared = Shared(())
+        """As of the last ``settle``."""
+
+    def add(self, part: Shared) -> None:
+        """A tunnel says this."""
+        self._parts[part] += 1
+
+    def discard(self, part: Shared) -> None:
+        """A tunnel says it no more."""
+        self._parts -= Counter((part,))
+
+    def settle(self) -> bool:
+        """Put together what all say; return whether it is something else now."""
+        before, self.shared = self.shared, shared_by(self._parts)
+        return self.shared != before
 
 
 def in_force(asked: TunnelTable, shared: Shared) -> TunnelTable:

@@ -61,6 +61,8 @@ class Tunnel:
         """As the engine has it."""
         self.shared = Shared(table.automatic)
         """What is in force for all tunnels of the host."""
+        self.part = Shared(table.automatic, table.site_prefixes)
+        """What this one has to say of it."""
         self.table = table
         """As it is in force: with what is shared."""
 

@@ -23,7 +23,7 @@ from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.path import Path, find_path
-from v6ferry.forwarding.sharing import shared_by
+from v6ferry.forwarding.sharing import Parts
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
 from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
@@ -40,9 +40,8 @@ from v6ferry.wire.parser import WireError
 PACKETS_A_WAKEUP = 64
 """Read so many packets before other work gets its turn."""
 
-_REMEMBERED_FLOWS = 65536
+_REMEMBERED_FLOWS, _REMEMBERED_SOFT_ERRORS = 65536, 1024
 _SOFT_ERROR_LIFETIME = 5.0
-_REMEMBERED_SOFT_ERRORS = 1024
 
 
 class UserspacePlane:
@@ -75,6 +74,7 @@ class UserspacePlane:
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
         self._acceptance = Acceptance(self._tunnels, self.unclaimed)
+        self._parts = Parts()
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
@@ -104,8 +104,9 @@ class UserspacePlane:
         """
         outer = self._outer(table.encapsulation.port)
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
-        self._share()
-        self._acceptance.tables_changed()
+        self._parts.add(tunnel.part)
+        self._share(tunnel)
+        self._acceptance.table_changed(tun.name)
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
     def update(self, table: TunnelTable) -> None:
@@ -115,22 +116,21 @@ class UserspacePlane:
             SystemFault: another program has the UDP port.
         """
         tunnel = self._tunnels[table.interface]
-        before = tunnel.table.encapsulation.port
-        tunnel.outer = self._outer(table.encapsulation.port)
+        before, tunnel.outer = tunnel.table, self._outer(table.encapsulation.port)
+        self._parts.discard(tunnel.part)
         tunnel.ask(table)
-        self._release(before)
+        self._parts.add(tunnel.part)
+        self._release(before.encapsulation.port)
         tunnel.paths.clear()
-        self._share()
-        self._acceptance.tables_changed()
+        self._share(tunnel)
+        self._acceptance.table_changed(table.interface)
 
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
         """Change the peer table of a tunnel."""
         tunnel = self._tunnels[interface]
-        for address, endpoint in changes.items():
-            if endpoint is None:
-                tunnel.peers.pop(address, None)
-            else:
-                tunnel.peers[address] = endpoint
+        for address in changes:
+            tunnel.peers.pop(address, None)
+        tunnel.peers.update({one: there for one, there in changes.items() if there is not None})
         tunnel.paths.clear()
         self._acceptance.peers_changed()
 
@@ -140,7 +140,8 @@ class UserspacePlane:
         if tunnel is not None:
             self._loop.remove_reader(tunnel.tun.descriptor)
             self._release(tunnel.table.encapsulation.port)
-            self._acceptance.tables_changed()
+            self._acceptance.table_changed(interface)
+            self._parts.discard(tunnel.part)
 
     def _outer(self, port: int) -> OuterSocket:
         """Return the socket that sends from a UDP port, or in protocol 41."""
@@ -152,9 +153,8 @@ class UserspacePlane:
 
     def _release(self, port: int) -> None:
         """Close the socket of a UDP port that no tunnel has any more."""
-        outer = self._underlay.udp.get(port)
-        in_use = {tunnel.table.encapsulation.port for tunnel in self._tunnels.values()}
-        if outer is not None and port not in in_use:
+        outer, tunnels = self._underlay.udp.get(port), self._tunnels.values()
+        if outer is not None and all(one.table.encapsulation.port != port for one in tunnels):
             self._loop.remove_reader(outer)
             self._underlay.close_udp(port)
 
@@ -162,13 +162,17 @@ class UserspacePlane:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
         self._share()
-        self._acceptance.tables_changed()
 
-    def _share(self) -> None:
-        """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3)."""
-        shared = shared_by(tunnel.asked for tunnel in self._tunnels.values())
-        for tunnel in self._tunnels.values():
-            if tunnel.share(shared):
+    def _share(self, changed: Tunnel | None = None) -> None:
+        """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3).
+
+        That of ``changed`` is put in force by the caller.
+        """
+        is_another = self._parts.settle()
+        if changed is not None:
+            changed.share(self._parts.shared)
+        for tunnel in self._tunnels.values() if is_another else ():
+            if tunnel.share(self._parts.shared):
                 self._table_changed(tunnel)
 
     def _table_changed(self, tunnel: Tunnel) -> None:
@@ -293,9 +297,8 @@ class UserspacePlane:
         """Decide for a pair of addresses and remember it."""
         if len(tunnel.paths) >= _REMEMBERED_FLOWS:
             tunnel.paths.clear()
-        source, destination = IPv6Address(flow[:16]), IPv6Address(flow[16:])
-        path = find_path(tunnel.table, source, destination, tunnel.peers, self._clock())
-        tunnel.paths[flow] = path
+        ends = IPv6Address(flow[:16]), IPv6Address(flow[16:])
+        path = tunnel.paths[flow] = find_path(tunnel.table, *ends, tunnel.peers, self._clock())
         return path
 
     def _send_failed(self, tunnel: Tunnel, flow: bytes, packet: bytes, error: OSError) -> None:

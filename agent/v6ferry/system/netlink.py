@@ -30,7 +30,7 @@ from v6ferry.system.interface_changes import (
 )
 from v6ferry.system.links import Links
 from v6ferry.system.netlink_dump import Dumps
-from v6ferry.system.netlink_events import watch_changes
+from v6ferry.system.netlink_events import Changes, watch_changes
 from v6ferry.system.netlink_messages import (
     error_number,
     fault_of,
@@ -181,10 +181,12 @@ class Netlink:
             if not entry.is_own and entry.protocol != PROTOCOL_KERNEL
         )
 
-    async def preferred_source(self, destination: IPv4Address) -> IPv4Address | None:
-        """Return the source address the kernel would choose; see ``route_to``."""
-        route = await self.route_to(destination)
-        return None if route is None else route.source
+    async def preferred_sources(
+        self, destinations: Iterable[IPv4Address]
+    ) -> dict[IPv4Address, IPv4Address]:
+        """Return the source address that the kernel would choose to each; see ``route_to``."""
+        routes = {one: await self.route_to(one) for one in destinations}
+        return {one: route.source for one, route in routes.items() if route is not None}
 
     async def route_to(
         self, destination: IPv4Address, source: IPv4Address | None = None, tos: int = 0
@@ -278,7 +280,7 @@ class Netlink:
             if error_number(error) != errno.ENODEV:
                 raise fault_of(f"remove the interface with index {index}", error) from error
 
-    async def watch(self, callback: Callable[[frozenset[str]], None]) -> None:
+    async def watch(self, callback: Callable[[Changes], None]) -> None:
         """Call ``callback`` with the kinds of things that changed, until cancelled.
 
         The kinds are "link", "ipv4-address", "ipv4-route", "ipv6-address" and "ipv6-route". The

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which kinds of things changed in the kernel's network configuration (rtnetlink(7)).
 
-Only the kind matters to us, which the first bytes of a message tell; so a full routing feed that
-comes and goes costs next to nothing here.
+Only the kind matters to us, which the first bytes of a message tell, and the interface; so a full
+routing feed that comes and goes costs next to nothing here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from v6ferry.system.errors import refused
 
@@ -31,13 +31,38 @@ _CONFIGURATION = 80  # RTM_NEWNETCONF, such as that forwarding was switched on o
 _VERSIONS: dict[int, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port
+_ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
+_INDEX = struct.Struct("=i")
+_RTA_OIF, _NETCONFA_IFINDEX = 4, 1
 _RECEIVE_BUFFER = 1 << 20
 _LARGEST_READ = 1 << 16
 
 
-async def watch_changes(
-    callback: Callable[[frozenset[str]], None], *, window: float = 0.05
-) -> None:
+class Changes(frozenset[str]):
+    """Some of ``CHANGE_KINDS``, and the interfaces that were concerned."""
+
+    interfaces: frozenset[int] | None = None
+    """Their indexes; None where any may have been."""
+
+    @classmethod
+    def of(cls, kinds: Iterable[str], interfaces: Iterable[int] | None) -> Changes:
+        """Put one together."""
+        made = cls(kinds)
+        made.interfaces = None if interfaces is None else frozenset(interfaces)
+        return made
+
+    def joined(self, other: Changes) -> Changes:
+        """Both of them."""
+        if self.interfaces is None or other.interfaces is None:
+            return Changes.of(self | other, None)
+        return Changes.of(self | other, self.interfaces | other.interfaces)
+
+
+NO_CHANGES = Changes.of((), ())
+EVERYTHING = Changes.of(CHANGE_KINDS, None)
+
+
+async def watch_changes(callback: Callable[[Changes], None], *, window: float = 0.05) -> None:
     """Call ``callback`` with the kinds of things that changed, until cancelled.
 
     The first call comes at once and names all kinds: the subscription stands by then, so what the
@@ -61,54 +86,83 @@ async def watch_changes(
             events.bind((0, _GROUPS))
         except OSError as error:
             raise refused("watch the network configuration", error.errno or errno.EIO) from error
-        callback(CHANGE_KINDS)
+        callback(EVERYTHING)
         while True:
-            kinds = await _receive(loop, events)
-            if kinds:
+            changes = await _receive(loop, events)
+            if changes:
                 await asyncio.sleep(window)
-                callback(frozenset(kinds | _drain(events)))
+                callback(changes.joined(_drain(events)))
 
 
-async def _receive(loop: asyncio.AbstractEventLoop, events: socket.socket) -> set[str]:
+async def _receive(loop: asyncio.AbstractEventLoop, events: socket.socket) -> Changes:
     try:
-        return change_kinds(await loop.sock_recv(events, _LARGEST_READ))
+        return changes_in(await loop.sock_recv(events, _LARGEST_READ))
     except OSError as error:
         return _lost_events(error)
 
 
-def _drain(events: socket.socket) -> set[str]:
-    kinds: set[str] = set()
+def _drain(events: socket.socket) -> Changes:
+    found = NO_CHANGES
     while True:
         try:
-            kinds |= change_kinds(events.recv(_LARGEST_READ))
+            found = found.joined(changes_in(events.recv(_LARGEST_READ)))
         except BlockingIOError:
-            return kinds
+            return found
         except OSError as error:
-            kinds |= _lost_events(error)
+            found = found.joined(_lost_events(error))
 
 
-def _lost_events(error: OSError) -> set[str]:
+def _lost_events(error: OSError) -> Changes:
     """Answer the kernel's word that the receive buffer overran: anything may have changed."""
     if error.errno == errno.ENOBUFS:
-        return set(CHANGE_KINDS)
+        return EVERYTHING
     number = error.errno or errno.EIO
     raise refused("watch the network configuration", number, os.strerror(number)) from error
 
 
 def change_kinds(data: bytes) -> set[str]:
     """Return the kinds of things that a datagram of rtnetlink messages tells about."""
+    return set(changes_in(data))
+
+
+def changes_in(data: bytes) -> Changes:
+    """Return what a datagram of rtnetlink messages tells about."""
     kinds: set[str] = set()
+    interfaces: set[int] = set()
+    anywhere = False
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, message_type = _HEADER.unpack_from(data, offset)[:2]
         if length < _HEADER.size:
             break
-        family = data[offset + _HEADER.size] if offset + _HEADER.size < len(data) else 0
+        start = offset + _HEADER.size
+        family = data[start] if start < len(data) else 0
         kind = _kind(message_type, family)
         if kind is not None:
             kinds.add(kind)
+            index = _interface(message_type, data, start, offset + length)
+            # A route through several interfaces, or a parameter of all of them.
+            anywhere = anywhere or index is None or index <= 0
+            interfaces.add(index or 0)
         offset += (length + 3) & ~3
-    return kinds
+    return Changes.of(kinds, None if anywhere else interfaces)
+
+
+def _interface(message_type: int, data: bytes, start: int, end: int) -> int | None:
+    """Return the index of the interface in a message's body from ``start`` to ``end``."""
+    end = min(end, len(data))
+    if message_type in (*_LINK, *_ADDRESS):
+        return int(_INDEX.unpack_from(data, start + 4)[0]) if start + 8 <= end else None
+    wanted, size = (_RTA_OIF, 12) if message_type in _ROUTE else (_NETCONFA_IFINDEX, 4)
+    offset = start + size
+    while offset + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < _ATTRIBUTE.size:
+            return None
+        if kind == wanted and offset + 8 <= end:
+            return int(_INDEX.unpack_from(data, offset + 4)[0])
+        offset += (length + 3) & ~3
+    return None
 
 
 def _kind(message_type: int, family: int) -> str | None:

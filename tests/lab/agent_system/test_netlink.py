@@ -107,7 +107,8 @@ def test_route_to_an_endpoint():
     assert ask("route_to", IPv4Address("131.107.71.209")) == UnderlayRoute(
         "eth1", IPv4Address("192.168.47.99"), 1400
     )
-    assert ask("preferred_source", IPv4Address("10.0.0.9")) == IPv4Address("10.0.0.2")
+    there = IPv4Address("10.0.0.9")
+    assert ask("preferred_sources", [there]) == {there: IPv4Address("10.0.0.2")}
 
 
 @isolated
@@ -144,7 +145,7 @@ def test_own_address_is_reached_over_loopback():
 def test_broadcast_multicast_and_unreachable_are_no_endpoints(destination):
     make_links()
     assert ask("route_to", IPv4Address(destination)) is None
-    assert ask("preferred_source", IPv4Address(destination)) is None
+    assert ask("preferred_sources", [IPv4Address(destination)]) == {}
 
 
 @isolated
