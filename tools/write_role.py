@@ -5,8 +5,8 @@
 
 A role has the module's options with the role's name before each, and calls the module once; so its
 defaults, its argument specification and its task follow from the documentation. A role of ``LISTS``
-has one variable, a list of resources, and calls the module for each. Run this after
-a change of the options; a test compares the two.
+has one variable, a list of resources, and calls the module for each. What a role has besides is in
+``tools/role_additions/KIND.yml``. Run this after a change of the options; a test compares the two.
 """
 
 from __future__ import annotations
@@ -173,8 +173,15 @@ def list_role_files(role: str, kind: str) -> dict[str, str]:
     }
 
 
+def additions(kind: str) -> dict[str, Any]:
+    """What a role has beside the module's call: ``options``, tasks ``before`` and ``after``."""
+    path = ROOT / "tools" / "role_additions" / f"{kind}.yml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+    return {"options": {}, "before": [], "after": [], **found}
+
+
 def role_files(kind: str) -> dict[str, str]:
-    """The files of a role, by path in its directory."""
+    """The files of a role that are written, by path in its directory."""
     if kind in LISTS:
         return list_role_files(kind, LISTS[kind])
     module = importlib.import_module(f"{COLLECTION}.modules.{kind}")
@@ -184,6 +191,9 @@ def role_files(kind: str) -> dict[str, str]:
         for name, option in options_of(module.DOCUMENTATION).items()
         if name not in NOT_OF_THE_ROLE
     }
+    added = additions(kind)
+    tasks = [*added["before"], *task(kind, content, options), *added["after"]]
+    options |= added["options"]
     defaults = {
         f"{kind}_{name}": option["default"]
         for name, option in sorted(options.items())
@@ -194,7 +204,7 @@ def role_files(kind: str) -> dict[str, str]:
         "defaults/main.yml": f"---\n{head}{dumped(defaults)}",
         "meta/argument_specs.yml": f"---\n{dumped(argument_specs(kind, content, options))}",
         "meta/main.yml": META.format(description=content["short_description"]),
-        "tasks/main.yml": f"---\n{dumped(task(kind, content, options), quotes=True)}",
+        "tasks/main.yml": f"---\n{dumped(tasks, quotes=True)}",
     }
 
 

@@ -98,6 +98,8 @@ def run_resource_module(kind: str, options: ArgumentSpec) -> None:
         )
     except ControlError as error:
         module.fail_json(msg=str(error))
+    for warning in outcome.get("warnings", ()):
+        module.warn(f"{kind} {resource['name']}: {warning}")
     result = {
         "changed": outcome["changed"],
         "actions": outcome["actions"],

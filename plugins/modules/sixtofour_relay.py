@@ -38,6 +38,15 @@ options:
       - Whether the machine forwards IPv6 packets. A relay that does not is not ready.
     type: bool
     default: true
+  anycast:
+    description:
+      - Whether the relay answers at 192.88.99.1 as well, the anycast address of 6to4 relays
+        (RFC 3068). It has been deprecated (RFC 7526), as nobody knows who answers there; the module
+        warns of it. For a network whose old 6to4 routers cannot be told another relay.
+      - The address is on the tunnel interface. Routers around need a route for 192.88.99.0/24 to
+        this machine, which must not leave your network. The relay sends from its own address.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
@@ -64,6 +73,10 @@ EXAMPLES = r"""
     mtu: 1480
     ttl: 32
     dscp: inherit
+
+- name: Serve old 6to4 routers that know nothing but the anycast address
+  v6ops.transition.sixtofour_relay:
+    anycast: true
 
 - name: Be no 6to4 relay any more
   v6ops.transition.sixtofour_relay:
@@ -111,6 +124,7 @@ SPEC = {
     **TUNNEL_OPTIONS,
     "globally_unique": {"type": "bool", "default": True},
     "forwarding": {"type": "bool", "default": True},
+    "anycast": {"type": "bool", "default": False},
 }
 ARGUMENT_SPEC = {**RESOURCE_OPTIONS, **SPEC}
 

@@ -119,6 +119,8 @@ options:
       - Without one, only other 6to4 sites are reached. None is preset, as the public ones have
         been switched off (RFC 7526).
       - What C(netsh interface 6to4 set relay) sets.
+      - The anycast address V(192.88.99.1) is taken like any other, but the module warns of it, as
+        it has been deprecated (RFC 7526).
     type: str
   accept_relays:
     description:

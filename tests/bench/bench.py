@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.bench import agent_role, growth, report, sit, tunnels
+from tests.bench import agent_role, growth, report, sit, technologies, tunnels
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -19,10 +19,10 @@ ROUNDS = 5
 
 Subject = Callable[[], AbstractContextManager[Sequence[Comparison | Fact]]]
 SUBJECTS: Mapping[str, Subject] = {
-    "isatap": partial(tunnels.comparisons, tunnels.ISATAP),
-    "6to4": partial(tunnels.comparisons, tunnels.SIXTOFOUR),
-    "configured": partial(tunnels.comparisons, tunnels.CONFIGURED),
-    "6rd": partial(tunnels.comparisons, tunnels.SIXRD),
+    "isatap": partial(tunnels.comparisons, technologies.ISATAP),
+    "6to4": partial(tunnels.comparisons, technologies.SIXTOFOUR),
+    "configured": partial(tunnels.comparisons, technologies.CONFIGURED),
+    "6rd": partial(tunnels.comparisons, technologies.SIXRD),
     "userspace": tunnels.userspace_comparisons,
     "sit": sit.comparisons,
     "growth": growth.comparisons,

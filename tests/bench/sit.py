@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ISATAP beside the Linux kernel's own sit driver, both in one guest, which counts instructions.
+"""Tunnels beside those of the kernel's own sit driver, all in one guest, which counts instructions.
 
 The guest's clock goes on by the instructions that its one processor executes, whatever the machine
 has to do besides. So ratios repeat to about a percent, and a packet that takes more instructions
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.comparison import BenchError, Comparison, Reference
+from tests.bench.technologies import TECHNOLOGIES, Technology
+from tests.interop import sit
 from tests.interop.guest import KERNELS, Guest
 from tests.interop.namespaces import Namespace, join
 
@@ -26,9 +28,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 _NEWEST, _NEWEST_OF_OLD = "trixie-backports", "bookworm-backports"
 _SECONDS = 1  # of the guest, for each measurement
 _TIMEOUT = 300.0
+
+Pair = tuple[Namespace, Namespace]
+"""Two hosts with a link between them: one that sends, one that receives."""
 _SMALL_PAYLOAD = 64  # octets of UDP payload
-_SIT = "is0"
-_OURS = "isatap0"
 
 
 @contextlib.contextmanager
@@ -44,7 +47,8 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
         release = ".".join(guest.check("uname -r").split(".")[:2])
         race = _Race(guest)
         yield [
-            race.comparison(f"ISATAP, sit of Linux {release}: {what}", unit, kind, offload)
+            race.comparison(technology, f"sit of Linux {release}: {what}", unit, kind, offload)
+            for technology in TECHNOLOGIES
             for what, unit, kind, offload in (
                 ("TCP", "Mbit/s", "tcp", True),
                 ("TCP, no offload on the link", "Mbit/s", "tcp", False),
@@ -57,49 +61,75 @@ class _Race:
     """Two hosts with sit and two with v6ferry; plain IPv4 goes between the former."""
 
     def __init__(self, guest: Guest) -> None:
-        self._sit, sits = join(guest, 1)
-        self._ours, theirs = join(guest, 2)
-        self._all = (self._sit, sits, self._ours, theirs)
-        for host in (self._sit, sits):
-            host.add_sit(_SIT)
-        for host, other in ((self._ours, theirs), (theirs, self._ours)):
+        self._sits, self._ours = join(guest, 1), join(guest, 2)
+        for host in self._ours:
             host.start_agent("--plane", "ebpf")
-            host.apply(routers=[str(other.address)])
-        for host in (sits, theirs):
-            host.start("exec iperf3 --server")
-            host.eventually("grep -q :1451 /proc/net/tcp6", 60)
-        self._plain_target = str(sits.address)
-        self._sit_target = f"{sits.link_local}%{_SIT}"
-        self._our_target = f"{theirs.link_local}%{_OURS}"
-        for host, target in ((self._sit, self._sit_target), (self._ours, self._our_target)):
-            host.eventually(f"ping -6 -c 1 -W 1 {target}", 30)
+        for _source, destination in (self._sits, self._ours):
+            destination.start("exec iperf3 --server")
+            destination.eventually("grep -q :1451 /proc/net/tcp6", 60)
+        self._technology: Technology | None = None
         self._offload: bool | None = None
 
-    def comparison(self, name: str, unit: str, kind: str, offload: bool) -> Comparison:
+    def comparison(
+        self, technology: Technology, what: str, unit: str, kind: str, offload: bool
+    ) -> Comparison:
         """Return the comparison by one kind of measurement, ``tcp`` or ``udp``."""
 
-        def measure(host: Namespace, target: str) -> float:
+        def measure(pair: Pair, interface: str | None = None) -> float:
+            source, destination = pair
+            self._use(technology)
             self._set_offload(offload)
-            return _megabits(host, target) if kind == "tcp" else _packets(host, target)
+            target = str(destination.address)
+            if interface is not None:
+                target = technology.reached_at(destination.address, interface)
+            return _megabits(source, target) if kind == "tcp" else _packets(source, target)
 
         return Comparison(
-            name,
+            f"{technology.name}, {what}",
             unit,
             GOAL,
-            ours=lambda: measure(self._ours, self._our_target),
-            peer=lambda: measure(self._sit, self._sit_target),
-            reference=Reference("plain IPv4", lambda: measure(self._sit, self._plain_target)),
+            ours=lambda: measure(self._ours, technology.interface),
+            peer=lambda: measure(self._sits, sit.INTERFACE),
+            reference=Reference("plain IPv4", lambda: measure(self._sits)),
         )
+
+    def _use(self, technology: Technology) -> None:
+        """Have tunnels of a technology, and no others."""
+        if technology is self._technology:
+            return
+        for pair in (self._sits, self._ours):
+            for host, other in (pair, pair[::-1]):
+                if host.agent is None:
+                    if self._technology is not None:
+                        sit.take_tunnel_away(host)
+                    technology.add_sit(host, other.address)
+                    continue
+                if self._technology is not None:
+                    before = self._technology.resource(host.address, other.address)
+                    host.apply({**before, "state": "absent"})
+                host.apply(technology.resource(host.address, other.address))
+        for (host, other), interface in (
+            (self._sits, sit.INTERFACE),
+            (self._ours, technology.interface),
+        ):
+            target = technology.reached_at(other.address, interface)
+            host.eventually(f"ping -6 -c 1 -W 1 {target}", 30)
+        self._technology = technology
+        self._offload = None
 
     def _set_offload(self, offload: bool) -> None:
         if offload is self._offload:
             return
-        for host in self._all:
+        for host in (*self._sits, *self._ours):
             host.check(f"ethtool --offload eth0 tx {'on' if offload else 'off'}")
         self._offload = offload
         # What comes first grows caches and buffers.
-        for host, target in ((self._ours, self._our_target), (self._sit, self._sit_target)):
-            _megabits(host, target)
+        assert self._technology is not None
+        for (host, other), interface in (
+            (self._ours, self._technology.interface),
+            (self._sits, sit.INTERFACE),
+        ):
+            _megabits(host, self._technology.reached_at(other.address, interface))
 
 
 def _megabits(host: Namespace, target: str) -> float:

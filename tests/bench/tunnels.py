@@ -6,17 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Network
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from v6ferry.addresses import isatap_link_local
-from v6ferry.addresses.sixrd import delegated_prefix
-from v6ferry.addresses.sixtofour import sixtofour_address
 
 from tests.bench.comparison import BenchError, By, Comparison, Reference
+from tests.bench.technologies import ISATAP, Technology
 from tests.bench.two_hosts import two_hosts
 from tests.lab import Lab, LabHost
 from tests.lab.processes import wait_until
@@ -35,63 +29,6 @@ _ADDED = 5.0
 _RESOURCES = "/etc/v6ferry/bench.json"
 _NATIVE = "fd00::{number}"
 """Addresses of the hosts on the link itself, for the same traffic over IPv6 without a tunnel."""
-_DOMAIN = IPv6Network("2001:db8::/32")
-
-
-@dataclass(frozen=True)
-class Technology:
-    """How two hosts have a tunnel between them.
-
-    Attributes:
-        name: for people.
-        resource: kind, name and spec of a host's tunnel, by its own address and the other one's.
-        target: where a host is reached through the tunnel, by its IPv4 address.
-    """
-
-    name: str
-    resource: Callable[[LabHost, LabHost], tuple[str, str, Mapping[str, Any]]]
-    target: Callable[[IPv4Address], str]
-
-
-def _isatap(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
-    # Link-local addresses need no router: nobody has to answer at the other's address.
-    spec = {"link_local": "always", "routers": [str(other.ipv4)], "tunnel_mtu": "dynamic"}
-    return "isatap_host", "default", spec
-
-
-def _sixtofour(_host: LabHost, _other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
-    return "sixtofour_host", "default", {"mode": "enabled", "tunnel_mtu": "dynamic"}
-
-
-def _configured(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
-    spec = {
-        "interface": "ct0",
-        "remote": str(other.ipv4),
-        "addresses": [f"{_configured_address(host.ipv4)}/64"],
-        "tunnel_mtu": "dynamic",
-    }
-    return "configured_tunnel", "ct0", spec
-
-
-def _configured_address(host: IPv4Address) -> str:
-    return f"2001:db8:0:e::{int(host) & 0xFF:x}"
-
-
-def _sixrd(host: LabHost, other: LabHost) -> tuple[str, str, Mapping[str, Any]]:
-    if host.name == "a":
-        spec = {"border_relays": [str(other.ipv4)], "tunnel_mtu": "dynamic"}
-        return "sixrd_ce", "default", {"prefix": str(_DOMAIN), **spec}
-    return "sixrd_br", "default", {"prefix": str(_DOMAIN), "tunnel_mtu": "dynamic"}
-
-
-ISATAP = Technology("ISATAP", _isatap, lambda host: f"{isatap_link_local(host)}%isatap0")
-SIXTOFOUR = Technology("6to4", _sixtofour, lambda host: str(sixtofour_address(host)))
-CONFIGURED = Technology("configured tunnel", _configured, _configured_address)
-SIXRD = Technology(
-    "6rd, customer edge to border relay",
-    _sixrd,
-    lambda host: str(delegated_prefix(_DOMAIN, host, 0)[int(host)]),
-)
 
 
 @contextlib.contextmanager
@@ -144,7 +81,7 @@ class _Path:
         self._name = f"{technology.name}, {plane} plane"
         self.source, destination = lab["a"], lab["b"]
         self.ipv4 = str(destination.ipv4)
-        self.tunnel = technology.target(destination.ipv4)
+        self.tunnel = technology.reached_at(destination.ipv4)
         self.native = _NATIVE.format(number=2)
 
     def comparison(
@@ -193,9 +130,8 @@ def _path(technology: Technology, plane: str, *, transmit_offload: bool = True) 
             host.run(["ip", "address", "add", address, "dev", "eth0", "nodad"])
         for host, other in ((lab["a"], lab["b"]), (lab["b"], lab["a"])):
             host.start_agent("--plane", plane)
-            kind, name, spec = technology.resource(host, other)
-            resource = {"kind": kind, "name": name, "state": "present", "spec": spec}
-            host.write(_RESOURCES, json.dumps([resource]))
+            resource = technology.resource(host.ipv4, other.ipv4)
+            host.write(_RESOURCES, json.dumps([{**resource, "state": "present"}]))
             host.v6ferry("apply", _RESOURCES)
         path = _Path(lab, technology, plane)
         ping = ["ping", "-c", "1", "-W", "1", path.tunnel]

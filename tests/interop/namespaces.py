@@ -122,16 +122,18 @@ class Namespace:
             shlex.join(["python3", "-m", "v6ferry", command, "--socket", self._socket, *rest])
         )
 
-    def apply(self, **spec: Any) -> None:
-        """Have the agent be an ISATAP host, with link-local addresses at least.
+    def apply(self, resource: Mapping[str, Any]) -> None:
+        """Have the agent make a resource.
+
+        Args:
+            resource: its kind, name, spec, and perhaps state.
 
         Raises:
             LabError: it refuses.
         """
-        spec = {"link_local": "always", "tunnel_mtu": "dynamic", **spec}
-        resource = {"kind": "isatap_host", "name": "default", "state": "present", "spec": spec}
         path = f"{self._directory}/resources.json"
-        self.guest.check(f"echo {shlex.quote(json.dumps([resource]))} >{path}")
+        text = json.dumps([{"state": "present", **resource}])
+        self.guest.check(f"echo {shlex.quote(text)} >{path}")
         done = self.v6ferry("apply", path)
         if done.code:
             raise LabError(f"{self.name}: v6ferry apply: {done.output}")
@@ -169,7 +171,7 @@ class Namespace:
 def join(
     guest: Guest, number: int, *, transmit_offload: bool = True, uplink: Uplink = ETHERNET
 ) -> tuple[Namespace, Namespace]:
-    """Make two namespaces with a veth pair between them, on an IPv4 subnet of their own.
+    """Make two namespaces with a veth pair between them, on a public IPv4 subnet of their own.
 
     Args:
         guest: that they are in.
@@ -179,7 +181,7 @@ def join(
     """
     guest.check(f"modprobe -a {' '.join((*_MODULES, *uplink.modules))}")
     ends = tuple(
-        Namespace(guest, f"{side}{number}", IPv4Address(f"192.168.{number}.{host}"))
+        Namespace(guest, f"{side}{number}", IPv4Address(f"131.107.{number}.{host}"))
         for side, host in (("a", 99), ("b", 100))
     )
     for one in ends:

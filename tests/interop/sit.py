@@ -68,7 +68,7 @@ def _start_radvd(guest: Guest, interface: str, prefix: IPv6Network, options: str
 
 
 def make_tunnel(
-    guest: Guest,
+    host: Guest | Namespace,
     local: IPv4Address,
     address: str,
     *,
@@ -79,7 +79,7 @@ def make_tunnel(
     """Make a tunnel interface with an IPv6 address: by default that of a 6to4 host.
 
     Args:
-        guest: the guest.
+        host: that has it, a guest or one of several inside it.
         local: its IPv4 address, the tunnel's local endpoint.
         address: its address on the tunnel, with the length of the prefix that is on-link there.
         remote: the far end, of a configured tunnel.
@@ -98,12 +98,12 @@ def make_tunnel(
     ]
     if default_gateway is not None:
         commands.append(f"ip -6 route add default via ::{default_gateway} dev {INTERFACE}")
-    guest.check(" && ".join(commands))
+    host.check(" && ".join(commands))
 
 
-def take_tunnel_away(guest: Guest) -> None:
+def take_tunnel_away(host: Guest | Namespace) -> None:
     """Delete the tunnel interface."""
-    guest.check(f"ip link delete {INTERFACE}")
+    host.check(f"ip link delete {INTERFACE}")
 
 
 def start_routing(guest: Guest, prefix: IPv6Network) -> tuple[Namespace, IPv6Address]:

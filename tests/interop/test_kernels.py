@@ -40,7 +40,8 @@ def guest(request, guest_image):
 def _exchange(ours: Namespace, other: Namespace) -> None:
     """Exchange echoes and a transfer of TCP each way between our tunnel and one of sit."""
     other.add_sit("is0")
-    ours.apply(routers=[str(other.address)])
+    spec = {"link_local": "always", "tunnel_mtu": "dynamic", "routers": [str(other.address)]}
+    ours.apply({"kind": "isatap_host", "name": "default", "spec": spec})
     target = f"{other.link_local}%{_TUNNEL}"
     ours.eventually(f"ping -6 -c 1 -W 1 {target}", 10)
     # One that just fits the tunnel, and one that becomes fragments.

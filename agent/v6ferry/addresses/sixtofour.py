@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from .ipv4 import is_unicast_endpoint
 
 SIXTOFOUR_PREFIX = IPv6Network("2002::/16")
+ANYCAST_RELAY = IPv4Address("192.88.99.1")
+"""RFC 3068 section 2.4; deprecated by RFC 7526."""
 SIXTOFOUR_SITE_PREFIX_LENGTH = 48
 
 _SIXTOFOUR = 0x2002

@@ -142,6 +142,7 @@ def applied(answer: Answer) -> str:
     lines: list[str] = []
     for one in answer["resources"]:
         lines += one["actions"] or [f"{one['kind']} {one['name']}: as it should be"]
+        lines += [f"  warning: {warning}" for warning in one.get("warnings", ())]
         if one["status"] is not None:
             lines.append(f"  {one['status']['summary']}")
     return "\n".join(lines)

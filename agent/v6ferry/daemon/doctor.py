@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from v6ferry.addresses.sixtofour import ANYCAST_RELAY
 from v6ferry.daemon.host import Host
 from v6ferry.daemon.runner import Runner
 from v6ferry.daemon.supervisor import Supervisor
+from v6ferry.engines.sixtofour.anycast import USING
 from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
 from v6ferry.system.errors import NO_IPV6, SystemFault
 from v6ferry.system.masquerade import chains_that_drop_forwarded
@@ -179,7 +181,10 @@ class Doctor:
         if not status["faults"]:
             verdict: Literal["ok", "warning"] = "ok" if status["ready"] else "warning"
             yield Check(label, verdict, status["summary"])
-        for problem in status.get("problems", ()):
+        warnings = dict.fromkeys(runner.resource.warnings)
+        if status.get("relay") == str(ANYCAST_RELAY):
+            warnings |= dict.fromkeys((USING,))  # also where its name says so
+        for problem in (*warnings, *status.get("problems", ())):
             yield Check(label, "warning", problem)
         for error in status["name_errors"].values():
             yield Check(

@@ -45,12 +45,14 @@ class Kind:
         engine: makes the engine for a parsed specification.
         interface: the tunnel interface of a parsed specification.
         programs: those that a parsed specification takes, by the option that wants them.
+        warnings: what a user should know of a parsed specification, a line each.
     """
 
     parse: Callable[[Any, str], Any]
     engine: Callable[[Any, Random, float], Engine]
     interface: Callable[[Any], str]
     programs: Callable[[Any], Mapping[str, Program]] = lambda _spec: {}
+    warnings: Callable[[Any], tuple[str, ...]] = lambda _spec: ()
 
 
 class _HasTunnel(Protocol):
@@ -69,10 +71,24 @@ KINDS: Mapping[str, Kind] = {
     "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
     "sixrd_br": Kind(SixrdBorderRelaySpec.parse, SixrdBorderRelay, _tunnel_interface),
     "sixrd_ce": Kind(SixrdCustomerEdgeSpec.parse, SixrdCustomerEdge, _tunnel_interface),
-    "sixtofour_host": Kind(SixToFourHostSpec.parse, SixToFourHost, _tunnel_interface),
-    "sixtofour_relay": Kind(SixToFourRelaySpec.parse, SixToFourRelay, _tunnel_interface),
+    "sixtofour_host": Kind(
+        SixToFourHostSpec.parse,
+        SixToFourHost,
+        _tunnel_interface,
+        warnings=SixToFourHostSpec.warnings,
+    ),
+    "sixtofour_relay": Kind(
+        SixToFourRelaySpec.parse,
+        SixToFourRelay,
+        _tunnel_interface,
+        warnings=SixToFourRelaySpec.warnings,
+    ),
     "sixtofour_router": Kind(
-        SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface, SixToFourRouterSpec.programs
+        SixToFourRouterSpec.parse,
+        SixToFourRouter,
+        _tunnel_interface,
+        programs=SixToFourRouterSpec.programs,
+        warnings=SixToFourRouterSpec.warnings,
     ),
 }
 
@@ -97,6 +113,11 @@ class Resource:
     def interface(self) -> str:
         """Its tunnel interface."""
         return KINDS[self.kind].interface(self.parsed)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, a line each; the resource works all the same."""
+        return KINDS[self.kind].warnings(self.parsed)
 
     def check_programs(self) -> None:
         """See whether the host has the programs that it takes.

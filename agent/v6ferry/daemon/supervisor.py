@@ -313,6 +313,7 @@ class Supervisor:
             "before": None if before is None else dict(before),
             "after": after,
             "actions": actions,
+            "warnings": [] if change.resource is None else list(change.resource.warnings),
         }
 
     async def _make(self, changes: Iterable[Change]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Collection
-from ipaddress import IPv4Interface, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -29,7 +29,7 @@ _IFF_LOWER_UP = 0x10000
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
 _RTEXT_FILTER_SKIP_STATS = 8
-_RT_SCOPE_UNIVERSE = 0
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
 _ALREADY_GONE = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
 
 
@@ -114,3 +114,39 @@ class Links:
             if error_number(error) in _ALREADY_GONE:
                 return
             raise fault_of(str(change), error) from error
+
+    async def apply_ipv4(self, name: str, wanted: frozenset[IPv4Address]) -> list[str]:
+        """Give an interface of our own these IPv4 addresses, and no others.
+
+        They are of scope host: the kernel takes packets for them, and never chooses one of them as
+        a source.
+
+        Returns:
+            One line for each change.
+
+        Raises:
+            SystemFault: the kernel refuses.
+        """
+        index = interface_index(name)
+        if index is None:
+            return []
+        present = {
+            IPv4Address(message.get("local") or message.get("address"))
+            for message in await self._dump("addr", family=socket.AF_INET, index=index)
+        }
+        lines: list[str] = []
+        for address in sorted(wanted ^ present):
+            adding = address in wanted
+            line = f"{'add' if adding else 'remove'} address {address} of {name}"
+            where = {"index": index, "address": str(address), "prefixlen": address.max_prefixlen}
+            try:
+                if adding:
+                    await self._rtnetlink.addr("add", scope=_RT_SCOPE_HOST, **where)
+                else:
+                    await self._rtnetlink.addr("del", **where)
+            except (NetlinkError, OSError) as error:
+                if error_number(error) in _ALREADY_GONE:
+                    continue
+                raise fault_of(line, error) from error
+            lines.append(line)
+        return lines

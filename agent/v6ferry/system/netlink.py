@@ -321,7 +321,10 @@ class Netlink:
             changes = list(interface_changes(state, present, now))
             if index is not None and not dry_run:
                 await self._make(changes, index)
-            return [str(change) for change in changes]
+            lines = [str(change) for change in changes]
+            if state.ipv4 is not None and index is not None and not dry_run:
+                lines += await self.links.apply_ipv4(state.name, state.ipv4)
+            return lines
 
     async def _present(self, state: InterfaceState, index: int) -> PresentInterface:
         try:

@@ -110,6 +110,8 @@ class InterfaceState:
     routes: tuple[Route, ...] = ()
     forwarding: bool = False
     """Whether the host must forward IPv6 packets (a router)."""
+    ipv4: frozenset[IPv4Address] | None = None
+    """IPv4 addresses of the host itself alone, as an anycast service has; None for no opinion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,13 @@ def test_module_hands_over_what_the_user_wrote_and_no_defaults(agent):
     assert result["diff"]["after"] == "routers:\n  - 10.0.0.1\n"
 
 
+def test_warnings_of_the_agent_are_the_module_s(agent):
+    agent.answer["result"]["resources"] = [{**OUTCOME, "warnings": ["anycast: deprecated"]}]
+    result = run("sixtofour_relay", socket=str(agent.path), anycast=True)
+    # How a warning is wrapped depends on Ansible's version.
+    assert "sixtofour_relay default: anycast: deprecated" in json.dumps(result["warnings"])
+
+
 def test_check_mode_is_a_dry_run_that_waits_for_nothing(agent):
     run("isatap_host", check_mode=True, socket=str(agent.path), wait=5)
     params = agent.requests[0]["params"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from v6ferry.engines.sixtofour.anycast import relay_warnings
 from v6ferry.engines.specification import Options, ipv4_address_or_name
 from v6ferry.engines.tunnel import TunnelOptions
 
@@ -46,6 +47,10 @@ class SixToFourHostSpec:
         )
         options.finish()
         return result
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before going on, a line each."""
+        return relay_warnings(self.relay)
 
 
 def _relay(text: str) -> str:

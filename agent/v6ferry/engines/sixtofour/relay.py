@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from v6ferry.addresses.ipv4 import is_globally_unique
-from v6ferry.addresses.sixtofour import SIXTOFOUR_PREFIX, sixtofour_address
+from v6ferry.addresses.sixtofour import ANYCAST_RELAY, SIXTOFOUR_PREFIX, sixtofour_address
 from v6ferry.engines.interface import Wanted
 from v6ferry.engines.quiet import QuietEngine
 from v6ferry.engines.sixtofour.relay_specification import SixToFourRelaySpec
@@ -53,9 +53,15 @@ class SixToFourRelay(QuietEngine):
             addresses,
             routes,
             forwarding=spec.forwarding,
+            ipv4=frozenset(self._anycast(endpoints)),
         )
         table = relay_table(
-            spec.tunnel, self._facts, endpoints, addresses, globally_unique=spec.globally_unique
+            spec.tunnel,
+            self._facts,
+            endpoints,
+            addresses,
+            globally_unique=spec.globally_unique,
+            anycast=self._anycast(endpoints),
         )
         return Wanted(interface=interface, table=table)
 
@@ -67,6 +73,10 @@ class SixToFourRelay(QuietEngine):
             if is_globally_unique(one) or not self._spec.globally_unique
         )
 
+    def _anycast(self, endpoints: tuple[IPv4Address, ...]) -> tuple[IPv4Address, ...]:
+        """The anycast address, where the relay can answer: it sends from an address of its own."""
+        return (ANYCAST_RELAY,) if self._spec.anycast and endpoints else ()
+
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
         endpoints = self._endpoints()
@@ -74,7 +84,7 @@ class SixToFourRelay(QuietEngine):
             "ready": bool(endpoints and self._spec.forwarding),
             "summary": self._summary(endpoints),
             "interface": self._spec.tunnel.interface,
-            "underlay_addresses": [str(one) for one in endpoints],
+            "underlay_addresses": [str(one) for one in (*endpoints, *self._anycast(endpoints))],
             "addresses": [{"address": str(sixtofour_address(one))} for one in endpoints],
             "discarded": dict(sorted(self._discarded.items())),
         }
@@ -89,4 +99,5 @@ class SixToFourRelay(QuietEngine):
             return "no IPv4 address that the tunnel may use"
         if not self._spec.forwarding:
             return "relays nothing: forwarding is false"
-        return f"relays between 6to4 sites and native IPv6 at {', '.join(map(str, endpoints))}"
+        at = ", ".join(map(str, (*endpoints, *self._anycast(endpoints))))
+        return f"relays between 6to4 sites and native IPv6 at {at}"

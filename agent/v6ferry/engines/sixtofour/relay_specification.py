@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from v6ferry.engines.sixtofour.anycast import SERVING
 from v6ferry.engines.specification import Options
 from v6ferry.engines.tunnel import TunnelOptions
 
@@ -18,6 +19,8 @@ class SixToFourRelaySpec:
     globally_unique: bool
     """Whether only globally unique IPv4 addresses are spoken to."""
     forwarding: bool
+    anycast: bool
+    """Whether the relay answers at 192.88.99.1 as well."""
 
     @classmethod
     def parse(cls, spec: Any, where: str) -> SixToFourRelaySpec:
@@ -31,6 +34,11 @@ class SixToFourRelaySpec:
             tunnel=TunnelOptions.read(options, "sixtofour0"),
             globally_unique=options.boolean("globally_unique", True),
             forwarding=options.boolean("forwarding", True),
+            anycast=options.boolean("anycast", False),
         )
         options.finish()
         return result
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before going on, a line each."""
+        return (SERVING,) if self.anycast else ()

@@ -27,6 +27,7 @@ def relay_table(
     addresses: Iterable[InterfaceAddress],
     *,
     globally_unique: bool,
+    anycast: tuple[IPv4Address, ...] = (),
 ) -> TunnelTable:
     """Put the tables together.
 
@@ -36,6 +37,7 @@ def relay_table(
         endpoints: our public addresses.
         addresses: what the tunnel interface has.
         globally_unique: whether far ends must have globally unique addresses.
+        anycast: addresses at which we answer as well, and from which nothing is sent.
     """
     local = frozenset(one.address for one in addresses)
     # No rule for ::/0: what a rule accepts is exempt from the check for loops (RFC 6324), and a
@@ -55,8 +57,8 @@ def relay_table(
             sources=(SIXTOFOUR,),
             default_source=endpoints[0] if endpoints else None,
         ),
-        local_endpoints=frozenset(endpoints),
-        host_endpoints=facts.host_endpoints | frozenset(endpoints),
+        local_endpoints=frozenset({*endpoints, *anycast}),
+        host_endpoints=facts.host_endpoints | {*endpoints, *anycast},
         local_addresses=local,
         host_addresses=facts.host_addresses | local,
         endpoint_rules=endpoint_rules(options, facts, globally_unique, None),

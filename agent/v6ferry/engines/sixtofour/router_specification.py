@@ -9,6 +9,7 @@ from typing import Any
 
 from v6ferry.engines.lan.ipv4 import DhcpInterface, Ipv4Options
 from v6ferry.engines.lan.options import Advertising, interface_identifier
+from v6ferry.engines.sixtofour.anycast import relay_warnings
 from v6ferry.engines.specification import (
     Options,
     interface_name,
@@ -82,6 +83,10 @@ class SixToFourRouterSpec:
         )
         options.finish()
         return result
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before going on, a line each."""
+        return relay_warnings(self.relay)
 
     def programs(self) -> Mapping[str, Program]:
         """The programs of the host that it takes, by the option that wants them."""
