@@ -68,72 +68,133 @@ def spec_as_written(options: ArgumentSpec, values: t.Mapping[str, t.Any]) -> Res
     return written
 
 
-def run_resource_module(kind: str, options: ArgumentSpec) -> None:
+def run_resource_module(kind: str, options: ArgumentSpec, many: str | None = None) -> None:
     """Be the module that declares a resource.
 
     Args:
         kind: The kind of resource, as the agent calls it.
         options: What describes it, beside RESOURCE_OPTIONS.
+        many: The option that has a list of resources instead of one; O(purge) comes with it.
     """
-    module = AnsibleModule({**RESOURCE_OPTIONS, **options}, supports_check_mode=True)
-    present = module.params["state"] == "present"
-    resource = {
-        "kind": kind,
-        "name": module.params["name"],
-        "state": module.params["state"],
-        "spec": spec_as_written(options, module.params) if present else {},
-    }
+    specification = {**RESOURCE_OPTIONS, **options}
+    if many is not None:
+        specification.update(many_options(many, options))
+    module = AnsibleModule(specification, supports_check_mode=True)
+    resources = _resources(kind, options, module, many)
     wait = 0 if module.check_mode else module.params["wait"]
     if wait < 0:
         module.fail_json(msg=f"wait: {wait} is no time to wait; give seconds, or 0 for not at all")
+    params: Resource = {"resources": resources, "dry_run": module.check_mode, "wait": wait}
+    if module.params.get("purge"):
+        params["purge"] = kind
+    socket = module.params["socket"]
     try:
-        outcome = _apply(module.params["socket"], resource, module.check_mode, wait)
+        answer = ControlClient(socket, CALL_TIMEOUT + wait).call("apply", params)
+        outcomes = answer["resources"]
     except AgentNotFound as error:
         if not module.check_mode or os.path.isdir(STATE_DIRECTORY):
             module.fail_json(msg=str(error))
-        outcome = _predict(resource)
+        outcomes = [_predict(resource) for resource in resources]
         module.warn(
-            f"{kind} {resource['name']}: the v6ferry agent is not installed here yet, so this is "
+            f"{_named(resources)}: the v6ferry agent is not installed here yet, so this is "
             "a prediction for a host without any resource; the options are not verified"
         )
     except ControlError as error:
         module.fail_json(msg=str(error))
-    for warning in outcome.get("warnings", ()):
-        module.warn(f"{kind} {resource['name']}: {warning}")
-    result = {
-        "changed": outcome["changed"],
-        "actions": outcome["actions"],
-        "status": outcome["status"],
-        "diff": {
-            "before_header": f"{kind} {resource['name']}",
-            "after_header": f"{kind} {resource['name']}",
-            "before": as_yaml(outcome["before"]),
-            "after": as_yaml(outcome["after"]),
-        },
-    }
-    status = outcome["status"] or {}
-    if wait and present and not status.get("ready"):
-        module.fail_json(
-            msg=f"{kind} {resource['name']} is not ready after {wait} s: "
-            f"{status.get('summary') or 'the agent does not say why'}; `v6ferry doctor` on the "
-            "host tells more",
-            **result,
-        )
+    for number, resource in enumerate(resources):
+        for warning in outcomes[number].get("warnings", ()):
+            module.warn(f"{_named([resource])}: {warning}")
+    result = _result(outcomes, is_list=many is not None and module.params[many] is not None)
+    # What a purge removes comes behind them.
+    for number, resource in enumerate(resources):
+        status = outcomes[number]["status"] or {}
+        if wait and resource["state"] == "present" and not status.get("ready"):
+            module.fail_json(
+                msg=f"{_named([resource])} is not ready after {wait} s: "
+                f"{status.get('summary') or 'the agent does not say why'}; `v6ferry doctor` on "
+                "the host tells more",
+                **result,
+            )
     module.exit_json(**result)
 
 
-def _apply(socket: str, resource: Resource, dry_run: bool, wait: int) -> Resource:
-    """Hand the resource to the agent and return what the agent says of it."""
-    answer = ControlClient(socket, CALL_TIMEOUT + wait).call(
-        "apply", {"resources": [resource], "dry_run": dry_run, "wait": wait}
-    )
-    return answer["resources"][0]
+def many_options(many: str, options: ArgumentSpec) -> ArgumentSpec:
+    """Return the options of a module that also takes a list of resources.
+
+    Args:
+        many: The name of the list.
+        options: What describes a resource.
+    """
+    items: ArgumentSpec = {
+        "name": {"type": "str", "required": True},
+        "state": RESOURCE_OPTIONS["state"],
+        **options,
+    }
+    return {
+        many: {"type": "list", "elements": "dict", "options": items},
+        "purge": {"type": "bool", "default": False},
+    }
+
+
+def _resources(
+    kind: str, options: ArgumentSpec, module: AnsibleModule, many: str | None
+) -> list[Resource]:
+    """Read the one resource that the options describe, or those of the list."""
+    items = [module.params]
+    if many is not None and module.params[many] is not None:
+        single = sorted(spec_as_written(options, module.params))
+        if single:
+            module.fail_json(msg=f"{many}: describe rules there or by {single[0]}, not both")
+        items = module.params[many]
+    elif module.params.get("purge"):
+        module.fail_json(msg=f"purge: removes what {many} does not name; give that list, too")
+    return [
+        {
+            "kind": kind,
+            "name": item["name"],
+            "state": item["state"],
+            "spec": spec_as_written(options, item) if item["state"] == "present" else {},
+        }
+        for item in items
+    ]
+
+
+def _named(resources: list[Resource]) -> str:
+    """Call resources by their names, for messages."""
+    return ", ".join(f"{one['kind']} {one['name']}" for one in resources)
+
+
+def _result(outcomes: list[Resource], is_list: bool) -> Resource:
+    """Return what the module returns of what the agent says."""
+    diffs = [
+        {
+            "before_header": _named([outcome]),
+            "after_header": _named([outcome]),
+            "before": as_yaml(outcome["before"]),
+            "after": as_yaml(outcome["after"]),
+        }
+        for outcome in outcomes
+    ]
+    result = {
+        "changed": any(outcome["changed"] for outcome in outcomes),
+        "actions": [action for outcome in outcomes for action in outcome["actions"]],
+    }
+    if not is_list:
+        return {**result, "status": outcomes[0]["status"], "diff": diffs[0]}
+    changed = [diff for diff in diffs if diff["before"] != diff["after"]]
+    return {
+        **result,
+        "status": {outcome["name"]: outcome["status"] for outcome in outcomes},
+        "diff": changed,
+    }
 
 
 def _predict(resource: Resource) -> Resource:
-    """What `_apply` will say once the agent is there, for a host that has no resource at all."""
+    """What the agent will say once it is there, for a host that has no resource at all."""
     present = resource["state"] == "present"
     return {
+        "kind": resource["kind"],
+        "name": resource["name"],
         "changed": present,
         "before": None,
         "after": resource["spec"] if present else None,

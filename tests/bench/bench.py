@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.bench import agent_role, growth, report, sit, technologies, tunnels
+from tests.bench import agent_role, growth, portproxy, report, sit, technologies, tunnels
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -24,6 +24,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "configured": partial(tunnels.comparisons, technologies.CONFIGURED),
     "6rd": partial(tunnels.comparisons, technologies.SIXRD),
     "userspace": tunnels.userspace_comparisons,
+    "portproxy": portproxy.comparisons,
     "sit": sit.comparisons,
     "growth": growth.comparisons,
     "agent-role": agent_role.comparisons,

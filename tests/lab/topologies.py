@@ -26,7 +26,15 @@ host on its own, and a relay before the native IPv6 Internet::
                                     +-- core (IPv4) -+                                      | native
                   b 131.107.0.1 ----+                          2001:db8:0:c::c  c ----------+
 
-Every host is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
+``portproxy`` is the white paper's PortProxy: an IPv4-only and an IPv6-only segment, a computer on
+both, and a name server on both whose records lead nodes of one family to the computer, on behalf
+of nodes of the other::
+
+    v4 10.0.0.4 ----+---- 10.0.0.1 proxy 2001:db8:0:6::1 ----+---- 2001:db8:0:6::6 v6
+                    |                                        |
+                    +---- 10.0.0.53 dns 2001:db8:0:6::53 ----+
+
+Every host of the others is alone on its IPv4 subnet, whose gateway is address .254 of ``core``.
 ``isatap-two-routers`` adds ``router2``, 10.0.2.1 on the intranet and 2001:db8:0:c::2 on the native
 segment; ``c`` keeps its default route through ``router`` and has one through ``router2`` behind it.
 ``configured`` has all of that, and ``branch``, 10.0.3.1, the router of another native segment, that
@@ -39,11 +47,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from types import MappingProxyType
+from typing import Any
 
 from tests.lab.topology import Host, Interface, Network, Route, Topology, Zone
 
 DOMAIN = "corp.example"
 NAME_SERVER = "10.0.1.53"
+NAME_SERVER_OF_BOTH = ("10.0.0.53", "2001:db8:0:6::53")
 NATIVE = "native"
 BRANCH_LAN = "branch-lan"
 
@@ -254,6 +264,52 @@ def _sixtofour() -> Topology:
 SIXTOFOUR = _sixtofour()
 
 
+def _portproxy() -> Topology:
+    """Return two segments that have nothing but the proxy in common."""
+
+    def both(name: str, host: int, **more: Any) -> Host:
+        return Host(
+            name,
+            (
+                Interface("eth0", "old", (ip_interface(f"10.0.0.{host}/24"),)),
+                Interface("eth1", NATIVE, (ip_interface(f"2001:db8:0:6::{host}/64"),)),
+            ),
+            **more,
+        )
+
+    records = (
+        # PortProxy stands for each of them where it cannot be reached itself.
+        "site6 A 10.0.0.1",
+        "site6 AAAA 2001:db8:0:6::6",
+        "site4 A 10.0.0.4",
+        "site4 AAAA 2001:db8:0:6::1",
+    )
+    return Topology(
+        "portproxy",
+        networks=(Network("old", ipv6=False), Network(NATIVE)),
+        hosts=(
+            Host(
+                "v4",
+                (Interface("eth0", "old", (ip_interface("10.0.0.4/24"),)),),
+                ipv6=False,
+                groups=("ipv4_only",),
+            ),
+            Host(
+                "v6",
+                (Interface("eth0", NATIVE, (ip_interface("2001:db8:0:6::6/64"),)),),
+                groups=("ipv6_only",),
+            ),
+            both("proxy", 1, groups=("portproxies",)),
+            both("dns", 53, zones=(Zone(DOMAIN, records),), groups=("name_servers",)),
+        ),
+        domain=DOMAIN,
+        name_servers=(ip_address(NAME_SERVER_OF_BOTH[0]), ip_address(NAME_SERVER_OF_BOTH[1])),
+    )
+
+
+PORTPROXY = _portproxy()
+
+
 def without_transmit_offload(topology: Topology) -> Topology:
     """The same with packets on every link as they would be on a wire, checksums finished."""
     networks = (replace(network, transmit_offload=False) for network in topology.networks)
@@ -263,7 +319,7 @@ def without_transmit_offload(topology: Topology) -> Topology:
 TOPOLOGIES: Mapping[str, Topology] = MappingProxyType(
     {
         topology.name: topology
-        for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED, SIXRD, SIXTOFOUR)
+        for topology in (ISATAP, ISATAP_TWO_ROUTERS, CONFIGURED, SIXRD, SIXTOFOUR, PORTPROXY)
     }
 )
 """Topologies by name, as ``python -m tests.lab up NAME`` takes them."""

@@ -67,7 +67,11 @@ def _run(options: argparse.Namespace) -> int:
     asyncio.run(
         run(
             Settings(
-                options.state_directory, options.runtime_directory, options.group, options.plane
+                options.state_directory,
+                options.runtime_directory,
+                options.group,
+                options.portproxy_workers,
+                options.plane,
             )
         )
     )
@@ -99,6 +103,8 @@ def _apply(options: argparse.Namespace) -> int:
     resources = _read_resources(options.file)
     client = ControlClient(options.socket, DEFAULT_TIMEOUT + options.wait)
     params = {"resources": resources, "dry_run": options.dry_run, "wait": options.wait}
+    if options.purge is not None:
+        params["purge"] = options.purge
     answer = client.call("apply", params)
     _print(options, answer, render.applied)
     if options.wait and not options.dry_run:
@@ -160,6 +166,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1024")
+    return value
+
+
 _APPLY_EXAMPLE = """\
 FILE holds one resource, or a list of them, as JSON:
 
@@ -169,6 +182,7 @@ FILE holds one resource, or a list of them, as JSON:
 All of them are applied or none. examples:
   v6ferry apply isatap.json --dry-run     say what would change
   v6ferry apply isatap.json --wait 30     return when IPv6 works, or fail after 30 s
+  v6ferry apply rules.json --purge portproxy   have these rules and no others
 """
 _EXPLAIN_EXAMPLE = """\
 examples:
@@ -216,6 +230,12 @@ def _parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="SECONDS",
         help="wait until the resources are ready, and fail if they are not by then",
+    )
+
+    apply.add_argument(
+        "--purge",
+        metavar="KIND",
+        help="also remove all resources of this kind that the file does not name",
     )
 
     explain = _add(
@@ -268,6 +288,12 @@ def _add_run(commands: Any, as_json: argparse.ArgumentParser) -> None:
         default="auto",
         help="what carries packets: programs in the kernel (ebpf) or this process (userspace);"
         " auto takes ebpf where the kernel can, and says why if it cannot",
+    )
+    parser.add_argument(
+        "--portproxy-workers",
+        type=_positive,
+        metavar="NUMBER",
+        help="processes that carry proxied connections (default: one a core)",
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
 

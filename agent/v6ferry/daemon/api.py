@@ -43,7 +43,7 @@ class Api:
 
     async def apply(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Bring resources to what ``params["resources"]`` says; see ``Supervisor.apply``."""
-        _only(params, "resources", "dry_run", "wait")
+        _only(params, "resources", "dry_run", "wait", "purge")
         dry_run, wait = params.get("dry_run", False), params.get("wait", 0)
         if not isinstance(dry_run, bool):
             raise RequestError(f"dry_run: {dry_run!r} is neither true nor false")
@@ -52,13 +52,17 @@ class Api:
         if not 0 <= wait <= LONGEST_WAIT:
             raise RequestError(f"wait: {wait} is not between 0 and {LONGEST_WAIT:g} seconds")
         return await self._supervisor.apply(
-            params.get("resources"), dry_run=dry_run, wait=float(wait)
+            params.get("resources"),
+            dry_run=dry_run,
+            wait=float(wait),
+            purge=_text(params, "purge"),
         )
 
     async def show(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Say what runs, all of it or what has a kind or a name."""
         _only(params, "kind", "name")
         kind, name = _text(params, "kind"), _text(params, "name")
+        resources = await self._supervisor.show(kind, name)
         unclaimed = self._host.plane.all_unclaimed().as_dict()
         return {
             "agent": {
@@ -69,8 +73,9 @@ class Api:
                 "started": self._started.isoformat(timespec="seconds"),
                 "unclaimed_drops": unclaimed["drops"],
                 "unclaimed_handed_up": unclaimed["handed_up"],
+                "portproxy": self._host.proxies.summary(),
             },
-            "resources": self._supervisor.show(kind, name),
+            "resources": resources,
         }
 
     async def explain(self, params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from v6ferry.addresses.sixtofour import ANYCAST_RELAY
 from v6ferry.daemon.host import Host
-from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.runners import AnyRunner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.engines.sixtofour.anycast import USING
 from v6ferry.forwarding.icmp_errors import UNFRAGMENTED_MTU
@@ -80,7 +80,9 @@ class Doctor:
         """Look at everything."""
         checks = [self._tun_driver(), self._ipv6(), self._kernel_driver(), *self._plane()]
         checks += self._files()
+        await self._host.proxies.refresh()
         checks += self._underlay()
+        checks += self._proxies()
         for runner in self._supervisor.runners.values():
             checks += self._resource(runner)
             checks += await self._sharing(runner)
@@ -174,7 +176,16 @@ class Doctor:
                     f"raise it to {UNFRAGMENTED_MTU} or more if the link can",
                 )
 
-    def _resource(self, runner: Runner) -> Iterator[Check]:
+    def _proxies(self) -> Iterator[Check]:
+        for what in self._host.proxies.summary()["exhausted"]:
+            yield Check(
+                "portproxy",
+                "error",
+                f"a PortProxy worker was out of {what}",
+                "new connections waited until others had ended; none was cut",
+            )
+
+    def _resource(self, runner: AnyRunner) -> Iterator[Check]:
         label, status = runner.resource.label, runner.status()
         for fault in status["faults"]:
             yield Check(label, "error", fault, "it is tried again every minute at least")
@@ -186,7 +197,7 @@ class Doctor:
             warnings |= dict.fromkeys((USING,))  # also where its name says so
         for problem in (*warnings, *status.get("problems", ())):
             yield Check(label, "warning", problem)
-        for error in status["name_errors"].values():
+        for error in status.get("name_errors", {}).values():
             yield Check(
                 label,
                 "warning",
@@ -215,8 +226,8 @@ class Doctor:
                     f"{count} packets dropped since the agent started: {reason}",
                     _ADVICE_ON_DROPS[reason],
                 )
-        table = self._host.plane.tables().get(runner.interface)
-        if table is not None and runner.wants_forwarding():
+        has_table = runner.interface in self._host.plane.tables()
+        if has_table and runner.wants_forwarding():
             yield self._forwarding(label)
 
     @staticmethod
@@ -254,7 +265,7 @@ class Doctor:
                 f" {target}, set keepalive_target",
             )
 
-    async def _sharing(self, runner: Runner) -> list[Check]:
+    async def _sharing(self, runner: AnyRunner) -> list[Check]:
         label, shared = runner.resource.label, runner.status().get("ipv4_sharing")
         if not shared:
             return []

@@ -10,7 +10,7 @@ from typing import Any
 from v6ferry.addresses import decode, format_isatap
 from v6ferry.daemon.control import RequestError
 from v6ferry.daemon.host import Host
-from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.runners import AnyRunner
 from v6ferry.daemon.supervisor import Supervisor
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.decide import Drop, decide_encapsulation
@@ -63,7 +63,7 @@ async def explain(
         RequestError: an address cannot be used.
     """
     address, zone = _address("destination", destination)
-    tunnels = {runner.interface: runner for runner in supervisor.runners.values()}
+    tunnels = _tunnels(supervisor)
     if address.is_link_local and zone is None:
         zone = _only_tunnel(address, tunnels)
     trail = _Trail(address)
@@ -92,13 +92,22 @@ async def explain(
     return await _through_tunnel(trail, host, table, inner_source)
 
 
+def _tunnels(supervisor: Supervisor) -> dict[str, AnyRunner]:
+    """The resources that are tunnels, by interface."""
+    return {
+        runner.interface: runner
+        for runner in supervisor.runners.values()
+        if runner.interface is not None
+    }
+
+
 def _idle(supervisor: Supervisor, host: Host) -> dict[str, str]:
     """Resources whose tunnels carry nothing at the moment, and why: they have no endpoint."""
     tables = host.plane.tables()
     return {
         runner.resource.label: str(runner.status()["summary"])
-        for runner in supervisor.runners.values()
-        if (table := tables.get(runner.interface)) is None or not table.local_endpoints
+        for interface, runner in _tunnels(supervisor).items()
+        if (table := tables.get(interface)) is None or not table.local_endpoints
     }
 
 
@@ -208,7 +217,7 @@ def _address(name: str, text: str) -> tuple[IPv6Address, str | None]:
     return address, zone or None
 
 
-def _only_tunnel(address: IPv6Address, tunnels: Mapping[str, Runner]) -> str:
+def _only_tunnel(address: IPv6Address, tunnels: Mapping[str, AnyRunner]) -> str:
     if len(tunnels) != 1:
         example = next(iter(sorted(tunnels)), "isatap0")
         raise RequestError(

@@ -11,6 +11,7 @@ from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.sharing import SharingKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.portproxy.workers import Workers
 from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
 from v6ferry.system.resolver_configuration import ResolverConfiguration
@@ -37,3 +38,4 @@ class Host:
     links: LinkCarrier
     link_addresses: LinkAddresses
     sharing: SharingKeeper
+    proxies: Workers

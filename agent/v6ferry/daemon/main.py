@@ -29,6 +29,7 @@ from v6ferry.naming.dns import DnsSource
 from v6ferry.naming.hosts import HostsFile
 from v6ferry.naming.resolve import Resolver
 from v6ferry.naming.settings import ResolverSettings
+from v6ferry.portproxy.workers import Workers
 from v6ferry.system.errors import SystemFault, refused
 from v6ferry.system.files import give_to_group
 from v6ferry.system.link_addresses import LinkAddresses
@@ -96,6 +97,7 @@ async def run(settings: Settings) -> None:
                 settings.runtime_directory / "addresses.json", netlink.links
             ),
             sharing=sharing,
+            proxies=Workers(settings.runtime_directory / "portproxy", settings.portproxy_workers),
         )
         supervisor = Supervisor(Store(settings.state_directory), host)
         await supervisor.start()
@@ -120,7 +122,7 @@ async def run(settings: Settings) -> None:
         await stopping.wait()
         reports.cancel()
         manager.stopping()
-        _log.info("stopping; tunnel interfaces stay as they are")
+        _log.info("stopping; tunnel interfaces and proxied connections stay as they are")
 
 
 def _plane(

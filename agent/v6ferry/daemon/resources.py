@@ -19,6 +19,7 @@ from v6ferry.engines.interface import Engine
 from v6ferry.engines.isatap.host import IsatapHost
 from v6ferry.engines.isatap.router import IsatapRouter
 from v6ferry.engines.isatap.specification import IsatapHostSpec, IsatapRouterSpec
+from v6ferry.engines.portproxy.specification import PortProxySpec, clash
 from v6ferry.engines.sixrd.border_relay import SixrdBorderRelay
 from v6ferry.engines.sixrd.customer_edge import SixrdCustomerEdge
 from v6ferry.engines.sixrd.specification import SixrdBorderRelaySpec, SixrdCustomerEdgeSpec
@@ -42,17 +43,28 @@ class Kind:
 
     Attributes:
         parse: reads a specification; its second argument is how messages call the resource.
-        engine: makes the engine for a parsed specification.
-        interface: the tunnel interface of a parsed specification.
+        tunnel: what makes a tunnel of it; None where a resource is no tunnel.
         programs: those that a parsed specification takes, by the option that wants them.
         warnings: what a user should know of a parsed specification, a line each.
     """
 
     parse: Callable[[Any, str], Any]
-    engine: Callable[[Any, Random, float], Engine]
-    interface: Callable[[Any], str]
+    tunnel: Tunnel | None
     programs: Callable[[Any], Mapping[str, Program]] = lambda _spec: {}
     warnings: Callable[[Any], tuple[str, ...]] = lambda _spec: ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """How a kind of resource is a tunnel.
+
+    Attributes:
+        engine: makes the engine for a parsed specification.
+        interface: the tunnel interface of a parsed specification.
+    """
+
+    engine: Callable[[Any, Random, float], Engine]
+    interface: Callable[[Any], str]
 
 
 class _HasTunnel(Protocol):
@@ -64,29 +76,31 @@ def _tunnel_interface(spec: _HasTunnel) -> str:
     return spec.tunnel.interface
 
 
+def _tunnel(
+    parse: Callable[[Any, str], Any],
+    engine: Callable[[Any, Random, float], Engine],
+    **more: Callable[[Any], Any],
+) -> Kind:
+    return Kind(parse, Tunnel(engine, _tunnel_interface), **more)
+
+
 KINDS: Mapping[str, Kind] = {
-    "compatible_tunnel": Kind(CompatibleTunnelSpec.parse, CompatibleTunnel, _tunnel_interface),
-    "configured_tunnel": Kind(ConfiguredTunnelSpec.parse, ConfiguredTunnel, _tunnel_interface),
-    "isatap_host": Kind(IsatapHostSpec.parse, IsatapHost, _tunnel_interface),
-    "isatap_router": Kind(IsatapRouterSpec.parse, IsatapRouter, _tunnel_interface),
-    "sixrd_br": Kind(SixrdBorderRelaySpec.parse, SixrdBorderRelay, _tunnel_interface),
-    "sixrd_ce": Kind(SixrdCustomerEdgeSpec.parse, SixrdCustomerEdge, _tunnel_interface),
-    "sixtofour_host": Kind(
-        SixToFourHostSpec.parse,
-        SixToFourHost,
-        _tunnel_interface,
-        warnings=SixToFourHostSpec.warnings,
+    "compatible_tunnel": _tunnel(CompatibleTunnelSpec.parse, CompatibleTunnel),
+    "configured_tunnel": _tunnel(ConfiguredTunnelSpec.parse, ConfiguredTunnel),
+    "isatap_host": _tunnel(IsatapHostSpec.parse, IsatapHost),
+    "isatap_router": _tunnel(IsatapRouterSpec.parse, IsatapRouter),
+    "portproxy": Kind(PortProxySpec.parse, None),
+    "sixrd_br": _tunnel(SixrdBorderRelaySpec.parse, SixrdBorderRelay),
+    "sixrd_ce": _tunnel(SixrdCustomerEdgeSpec.parse, SixrdCustomerEdge),
+    "sixtofour_host": _tunnel(
+        SixToFourHostSpec.parse, SixToFourHost, warnings=SixToFourHostSpec.warnings
     ),
-    "sixtofour_relay": Kind(
-        SixToFourRelaySpec.parse,
-        SixToFourRelay,
-        _tunnel_interface,
-        warnings=SixToFourRelaySpec.warnings,
+    "sixtofour_relay": _tunnel(
+        SixToFourRelaySpec.parse, SixToFourRelay, warnings=SixToFourRelaySpec.warnings
     ),
-    "sixtofour_router": Kind(
+    "sixtofour_router": _tunnel(
         SixToFourRouterSpec.parse,
         SixToFourRouter,
-        _tunnel_interface,
         programs=SixToFourRouterSpec.programs,
         warnings=SixToFourRouterSpec.warnings,
     ),
@@ -110,9 +124,10 @@ class Resource:
         return label(self.kind, self.name)
 
     @property
-    def interface(self) -> str:
-        """Its tunnel interface."""
-        return KINDS[self.kind].interface(self.parsed)
+    def interface(self) -> str | None:
+        """Its tunnel interface; None if it is no tunnel."""
+        tunnel = KINDS[self.kind].tunnel
+        return None if tunnel is None else tunnel.interface(self.parsed)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -132,8 +147,10 @@ class Resource:
                 raise SystemFault(f"{self.label}: {option}: {fault}") from None
 
     def engine(self, random: Random, now: float) -> Engine:
-        """A new engine for it."""
-        return KINDS[self.kind].engine(self.parsed, random, now)
+        """A new engine for a tunnel."""
+        tunnel = KINDS[self.kind].tunnel
+        assert tunnel is not None
+        return tunnel.engine(self.parsed, random, now)
 
 
 def label(kind: str, name: str) -> str:
@@ -155,6 +172,33 @@ def check_identity(kind: Any, name: Any) -> tuple[str, str]:
             " and '-', the first a letter or digit"
         )
     return kind, name
+
+
+def check_together(wanted: Mapping[str, Resource]) -> None:
+    """Look whether resources can be there together.
+
+    Raises:
+        SpecificationError: two of them want one tunnel interface, or one port.
+    """
+    users: dict[str, str] = {}
+    rules: list[Resource] = []
+    for resource in wanted.values():
+        if resource.interface is None:
+            rules.append(resource)
+            continue
+        other = users.setdefault(resource.interface, resource.label)
+        if other != resource.label:
+            raise SpecificationError(
+                f"{resource.label}: interface: {resource.interface} is used by {other};"
+                " give one of them another interface name"
+            )
+    for index, rule in enumerate(rules):
+        for earlier in rules[:index]:
+            if where := clash(rule.parsed, earlier.parsed):
+                raise SpecificationError(
+                    f"{rule.label}: listen_port: {earlier.label} listens on {where} already;"
+                    " give one of them another address or port"
+                )
 
 
 def check(kind: Any, name: Any, spec: Any) -> Resource:

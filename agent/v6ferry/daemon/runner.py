@@ -14,6 +14,7 @@ from v6ferry.daemon.departure import alias_of, leave, stored_tun
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
+from v6ferry.daemon.retries import FIRST_RETRY, LAST_RETRY
 from v6ferry.engines.interface import EchoListener, LinkEngine, Wanted
 from v6ferry.forwarding.tunnel import ReceivedControl
 from v6ferry.system.echo import EchoReplies
@@ -22,8 +23,6 @@ from v6ferry.system.state import DnsConfiguration, HostFacts
 from v6ferry.system.sysctl import enable_ipv6_forwarding
 from v6ferry.system.tun import Tun, adopt_tun, open_tun, remove_tun
 
-FIRST_RETRY, LAST_RETRY = 1.0, 60.0
-"""Seconds between attempts at what the host has refused: doubled from the first to the last."""
 LONGEST_WITHDRAWAL = 3.0  # seconds that an engine may take to say goodbye
 SNAPSHOT_DELAY = 0.2  # seconds of news that a crash may lose, at least
 SNAPSHOT_SHARE = 0.01
@@ -64,7 +63,9 @@ class Runner:
     @property
     def interface(self) -> str:
         """Its tunnel interface."""
-        return self.resource.interface
+        interface = self.resource.interface
+        assert interface is not None
+        return interface
 
     # Life
 
@@ -204,10 +205,9 @@ class Runner:
 
     async def _take_down(self) -> list[str]:
         await self._end_tasks()
-        label = self.resource.label
-        self._host.names.forget(label)
-        self._host.links.forget(label)
-        problems = await leave(self._host, label, self.interface, self._remove_device)
+        self._host.names.forget(self.resource.label)
+        self._host.links.forget(self.resource.label)
+        problems = await leave(self._host, self.resource.label, self.interface, self._remove_device)
         for problem in problems:
             self._log.warning("while removing: %s", problem)
         return problems

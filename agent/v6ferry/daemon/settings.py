@@ -26,5 +26,7 @@ class Settings:
     """The control socket and what a reboot should forget."""
     group: str | None = None
     """The group that may use the control socket; None takes ``v6ferry`` if there is one."""
+    portproxy_workers: int | None = None
+    """Processes that carry proxied connections; None is one a core."""
     plane: PlaneChoice = "auto"
     """What carries packets; "auto" is eBPF where the kernel can."""

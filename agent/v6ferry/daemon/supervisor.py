@@ -6,14 +6,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from v6ferry.daemon.changes import Change, purged, read_changes
 from v6ferry.daemon.departure import take_down_leftovers
 from v6ferry.daemon.host import Host
 from v6ferry.daemon.resource_log import resource_log
-from v6ferry.daemon.resources import Resource, check, check_identity, label
-from v6ferry.daemon.runner import Runner
+from v6ferry.daemon.resources import Resource, check_together
+from v6ferry.daemon.runners import AnyRunner, runner_for
 from v6ferry.daemon.store import Store
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import SystemFault
@@ -29,53 +30,6 @@ READY_POLL = 0.05
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What somebody wants of one resource."""
-
-    kind: str
-    name: str
-    resource: Resource | None
-    """None for absent."""
-
-    @property
-    def label(self) -> str:
-        """How messages call the resource."""
-        return label(self.kind, self.name)
-
-
-def read_changes(requests: Any) -> list[Change]:
-    """Read a list of ``{"kind", "name", "state", "spec"}``.
-
-    Raises:
-        SpecificationError: one of them cannot be used.
-    """
-    if not isinstance(requests, list) or not all(isinstance(one, Mapping) for one in requests):
-        raise SpecificationError(
-            'resources: expected a list of {"kind", "name", "state", "spec"} objects'
-        )
-    changes: list[Change] = []
-    for request in requests:
-        unknown = set(request) - {"kind", "name", "state", "spec"}
-        if unknown:
-            raise SpecificationError(
-                f"resources: unknown key {min(map(repr, unknown))}; known: kind, name, state, spec"
-            )
-        kind, name = check_identity(request.get("kind"), request.get("name", "default"))
-        state = request.get("state", "present")
-        if state not in ("present", "absent"):
-            raise SpecificationError(
-                f"{label(kind, name)}: state: {state!r} is not one of present, absent"
-            )
-        spec = request.get("spec") or {}
-        resource = check(kind, name, spec) if state == "present" else None
-        change = Change(kind, name, resource)
-        if any(change.label == one.label for one in changes):
-            raise SpecificationError(f"{change.label}: is there twice; give each resource once")
-        changes.append(change)
-    return changes
-
-
 class Supervisor:
     """Runs all resources.
 
@@ -89,7 +43,7 @@ class Supervisor:
         """What is wrong with stored files, by resource."""
         self._store = store
         self._host = host
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, AnyRunner] = {}
         self._facts = HostFacts()
         self._applying = asyncio.Lock()
         self._kinds: set[str] = set()
@@ -97,7 +51,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def runners(self) -> Mapping[str, Runner]:
+    def runners(self) -> Mapping[str, AnyRunner]:
         """What runs, by label."""
         return self._runners
 
@@ -130,19 +84,25 @@ class Supervisor:
         loaded = self._store.load()
         self._note_problems(loaded.problems)
         stored: dict[str, str | None] = dict.fromkeys(loaded.problems)
-        stored |= {label: resource.interface for label, resource in loaded.resources.items()}
+        stored |= {
+            label: resource.interface
+            for label, resource in loaded.resources.items()
+            if resource.interface is not None
+        }
         await take_down_leftovers(self._host, stored)
+        await self._host.proxies.start()
         self._facts = await self._look_at_host(r.interface for r in loaded.resources.values())
         for resource in loaded.resources.values():
             try:
-                self._check_interfaces({**self._wanted(), resource.label: resource})
+                check_together({**self._wanted(), resource.label: resource})
             except SpecificationError as error:
                 self.problems = {**self.problems, resource.label: str(error)}
                 _log.error("%s", error)
                 continue
-            runner = self._runners[resource.label] = Runner(resource, self._host)
+            runner = self._runners[resource.label] = runner_for(resource, self._host)
             await runner.insist(self._facts)
-            resource_log(resource.label).info("running on %s", resource.interface)
+            _log_running(resource)
+        await self._host.proxies.settle()
         await self._settle_uplinks()
         self._tasks = [
             asyncio.create_task(self._watch(), name="watch the kernel"),
@@ -157,12 +117,13 @@ class Supervisor:
         async with self._applying:
             for runner in self._runners.values():
                 await runner.stop()
+        await self._host.proxies.stop()
         await self._host.names.close()
 
     # Following the host
 
-    async def _look_at_host(self, own_interfaces: Iterable[str]) -> HostFacts:
-        netlink, own = self._host.netlink, set(own_interfaces)
+    async def _look_at_host(self, own_interfaces: Iterable[str | None]) -> HostFacts:
+        netlink, own = self._host.netlink, {one for one in own_interfaces if one is not None}
         facts = await netlink.underlay(exclude=own)
         links = await netlink.links.facts(exclude=own)
         self._host.links.update_facts(links)
@@ -172,7 +133,8 @@ class Supervisor:
 
     async def _settle_uplinks(self) -> None:
         """Let the plane know the ways to the underlay, as long as there are tunnels."""
-        uplinks = find_uplinks(self._facts.uplinks) if self._runners else {}
+        has_tunnels = any(one.interface is not None for one in self._runners.values())
+        uplinks = find_uplinks(self._facts.uplinks) if has_tunnels else {}
         await self._host.plane.settle_uplinks(uplinks)
 
     async def _watch(self) -> None:
@@ -215,13 +177,16 @@ class Supervisor:
 
     # Changing what is wanted
 
-    async def apply(self, requests: Any, *, dry_run: bool, wait: float) -> dict[str, Any]:
+    async def apply(
+        self, requests: Any, *, dry_run: bool, wait: float, purge: str | None = None
+    ) -> dict[str, Any]:
         """Make resources present or absent; all of them, or none.
 
         Args:
             requests: as ``read_changes`` takes them.
             dry_run: only say what would be done.
             wait: seconds to wait at most until all of them are ready.
+            purge: a kind of which no other resources are wanted.
 
         Raises:
             SpecificationError: a resource cannot be used.
@@ -229,7 +194,8 @@ class Supervisor:
         """
         changes = read_changes(requests)
         async with self._applying:
-            self._check_interfaces(self._wanted_after(changes))
+            changes += purged(purge, changes, {*self._runners, *self.problems})
+            check_together(self._wanted_after(changes))
             for change in changes:
                 if change.resource is not None:
                     change.resource.check_programs()
@@ -239,6 +205,7 @@ class Supervisor:
                 await self._make(changes)
         if not dry_run and wait > 0:
             await self._wait_until_ready(changes, wait)
+        await self._host.proxies.refresh()
         for change, outcome in zip(changes, outcomes, strict=True):
             runner = self._runners.get(change.label)
             outcome["status"] = None if runner is None else runner.status()
@@ -254,7 +221,7 @@ class Supervisor:
                     await self._remove(resource_label)
             for resource in loaded.resources.values():
                 try:
-                    self._check_interfaces({**self._wanted(), resource.label: resource})
+                    check_together({**self._wanted(), resource.label: resource})
                     await self._run(resource)
                 except (SpecificationError, SystemFault) as error:
                     self.problems = {**self.problems, resource.label: str(error)}
@@ -281,18 +248,6 @@ class Supervisor:
             for label, runner in self._runners.items()
             if label not in self.problems
         }
-
-    @staticmethod
-    def _check_interfaces(wanted: Mapping[str, Resource]) -> None:
-        """Raise SpecificationError if two resources want one tunnel interface."""
-        users: dict[str, str] = {}
-        for resource in wanted.values():
-            other = users.setdefault(resource.interface, resource.label)
-            if other != resource.label:
-                raise SpecificationError(
-                    f"{resource.label}: interface: {resource.interface} is used by {other};"
-                    " give one of them another interface name"
-                )
 
     def _outcome(self, change: Change, before: Mapping[str, Any] | None) -> dict[str, Any]:
         after = None if change.resource is None else dict(change.resource.spec)
@@ -353,16 +308,16 @@ class Supervisor:
         else:
             before = None
         if runner is None:
-            new = Runner(resource, self._host)
+            new = runner_for(resource, self._host)
             try:
                 await new.start(self._facts)
             except SystemFault:
                 if before is not None:
-                    old = self._runners[before.label] = Runner(before, self._host)
+                    old = self._runners[before.label] = runner_for(before, self._host)
                     await old.insist(self._facts)
                 raise
             self._runners[resource.label] = new
-            resource_log(resource.label).info("running on %s", resource.interface)
+            _log_running(resource)
         elif runner.resource.spec != resource.spec or runner.fault is not None:
             await runner.change(resource)
             resource_log(resource.label).info("changed")
@@ -391,8 +346,9 @@ class Supervisor:
 
     # What a user wants to know
 
-    def show(self, kind: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+    async def show(self, kind: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
         """Return resources with their specification and status, sorted."""
+        await self._host.proxies.refresh()
         shown: list[dict[str, Any]] = []
         for resource_label in sorted(set(self._runners) | set(self.problems)):
             its_kind, its_name = resource_label.split("/")
@@ -434,6 +390,11 @@ class _Undo:
                 supervisor._store.save(before)
         except SystemFault as fault:
             resource_log(change.label).error("cannot be taken back: %s", fault)
+
+
+def _log_running(resource: Resource) -> None:
+    where = "" if resource.interface is None else f" on {resource.interface}"
+    resource_log(resource.label).info("running%s", where)
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

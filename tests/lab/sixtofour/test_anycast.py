@@ -24,7 +24,7 @@ def lab(plane: str) -> Iterator[Lab]:
     with Lab(SIXTOFOUR) as lab:
         for name in ("b", "relay"):
             lab[name].start_agent("--plane", plane)
-        middle = next(
+        (middle,) = (
             lab[one.name] for one in SIXTOFOUR.hosts if one.ipv4_forwarding and not one.ipv6
         )
         middle.run(["ip", "route", "add", "192.88.99.0/24", "via", RELAY])

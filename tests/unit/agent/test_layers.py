@@ -10,7 +10,17 @@ import pytest
 import v6ferry
 
 ROOT = Path(v6ferry.__file__).parent
-LAYERS = ["cli", "daemon", "engines", "forwarding", "naming", "system", "wire", "addresses"]
+LAYERS = [
+    "cli",
+    "daemon",
+    "engines",
+    "portproxy",
+    "forwarding",
+    "naming",
+    "system",
+    "wire",
+    "addresses",
+]
 """From top to bottom; a layer may import from those after it."""
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)

@@ -15,6 +15,7 @@ from tools.write_role import LISTS, additions, role_files
 
 REQUIRED = {
     "configured_tunnel": {"remote": "192.0.2.1"},
+    "portproxy": {"listen_port": "80", "connect_address": "www.example.com"},
     "sixrd_br": {"prefix": "2001:db8::/32"},
     "sixrd_ce": {"prefix": "2001:db8::/32", "border_relays": ["10.0.0.1"]},
 }

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from v6ferry.daemon.changes import read_changes
 from v6ferry.daemon.resources import KINDS, check
-from v6ferry.daemon.supervisor import read_changes
 from v6ferry.engines.specification import SpecificationError
 
 JSON = st.recursive(
