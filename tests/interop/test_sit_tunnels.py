@@ -77,6 +77,20 @@ class Scene:
         finally:
             sit.stop_routing(self.guest)
 
+    @contextmanager
+    def native(self) -> Iterator[End]:
+        """Have native IPv6 behind our agent for the length of a ``with`` block."""
+        with ExitStack() as stack:
+            for host, interface, address in (
+                (self.ours, "lan0", NATIVE_ROUTER),
+                (self.behind, "eth0", NATIVE),
+            ):
+                words = [f"{address}/64", "dev", interface]
+                host.run(["ip", "address", "add", *words, "nodad"])
+                stack.callback(host.run, ["ip", "address", "del", *words])
+            self.behind.run(["ip", "-6", "route", "replace", "default", "via", NATIVE_ROUTER])
+            yield End(LabStation(self.behind, "eth0"), IPv6Address(NATIVE))
+
     def autoconfigured(self, prefix: IPv6Network) -> End:
         """Wait until the stock host behind our agent has an address in a prefix."""
         start = str(prefix.network_address).removesuffix(":")
@@ -144,20 +158,27 @@ def sixrd_ce(scene: Scene) -> Ends:
 
 
 @contextmanager
+def sixtofour_relay(scene: Scene) -> Ends:
+    """RFC 3056 section 5.2: a host, our relay, and a native host behind it."""
+    address = f"{sixtofour_address(THEIRS.address)}/16"
+    with (
+        scene.native() as native,
+        scene.tunnel(address, default_gateway=OURS.address) as their_host,
+        scene.resource("sixtofour_relay"),
+    ):
+        yield native, their_host
+
+
+@contextmanager
 def sixrd_br(scene: Scene) -> Ends:
     """RFC 5969: our border relay, and a native host behind it."""
-    theirs = delegated_prefix(DOMAIN, THEIRS.address, 0)
-    lan = (scene.ours, "lan0", NATIVE_ROUTER), (scene.behind, "eth0", NATIVE)
-    with ExitStack() as stack:
-        for host, interface, address in lan:
-            words = [f"{address}/64", "dev", interface]
-            host.run(["ip", "address", "add", *words, "nodad"])
-            stack.callback(host.run, ["ip", "address", "del", *words])
-        scene.behind.run(["ip", "-6", "route", "replace", "default", "via", NATIVE_ROUTER])
-        edge = scene.tunnel(f"{theirs[1]}/32", sixrd_prefix=DOMAIN, default_gateway=OURS.address)
-        their_edge = stack.enter_context(edge)
-        stack.enter_context(scene.resource("sixrd_br", prefix=str(DOMAIN)))
-        yield End(LabStation(scene.behind, "eth0"), IPv6Address(NATIVE)), their_edge
+    address = f"{delegated_prefix(DOMAIN, THEIRS.address, 0)[1]}/32"
+    with (
+        scene.native() as native,
+        scene.tunnel(address, sixrd_prefix=DOMAIN, default_gateway=OURS.address) as their_edge,
+        scene.resource("sixrd_br", prefix=str(DOMAIN)),
+    ):
+        yield native, their_edge
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +198,14 @@ def scene(request: pytest.FixtureRequest, internet: tuple[Intranet, Guest]) -> I
 
 @pytest.fixture(
     scope="module",
-    params=[sixtofour_host, sixtofour_router, configured_tunnel, sixrd_ce, sixrd_br],
+    params=[
+        sixtofour_host,
+        sixtofour_router,
+        sixtofour_relay,
+        configured_tunnel,
+        sixrd_ce,
+        sixrd_br,
+    ],
     ids=lambda technology: technology.__name__,
 )
 def ends(request: pytest.FixtureRequest, scene: Scene) -> Ends:

@@ -216,8 +216,8 @@ def test_second_border_relay_steps_in_and_back_rfc5969_8(lab, plane):
     br2.start_agent("--plane", plane)
     apply(br2, "sixrd_br", **BR)
     apply(ce1, "sixrd_ce", **{**CE, "border_relays": ["10.0.0.1", "10.0.4.1"]})
-    eventually(lambda: pings(h1, C, wait=0.5))
-    assert in_use(ce1) == "10.0.0.1"
+    eventually(lambda: in_use(ce1) == "10.0.0.1")
+    assert pings(h1, C)
     try:
         for interface in ("eth0", "lan0"):
             br.run(["ip", "link", "set", interface, "down"])
@@ -225,7 +225,7 @@ def test_second_border_relay_steps_in_and_back_rfc5969_8(lab, plane):
         c.run(["ip", "-6", "route", "replace", "default", "via", "2001:db9:0:c::2"])
         # A look each second, then three probes a second apart.
         eventually(lambda: pings(h1, C, wait=0.2), 8)
-        assert in_use(ce1) == "10.0.4.1"
+        eventually(lambda: in_use(ce1) == "10.0.4.1", 2)
         with lab["core"].capture("any", "proto 41") as middle:
             assert pings(h1, C)
             assert pings(c, usable(h1, BEHIND1))
@@ -261,7 +261,8 @@ def test_another_ipv4_address_is_another_prefix_within_three_seconds_rfc5969_7_1
     eventually(lambda: deprecated(h1, BEHIND1), 3)
     eventually(lambda: bool(listed(h1, NEW_BEHIND1)), 3)
     eventually(lambda: usable(h1, NEW_BEHIND1) is not None, 5)
-    assert addresses(ce1, "sixrd0") == {NEW_CE1}
+    # Hosts hear before the tunnel has its own address, by some hundredths of a second.
+    eventually(lambda: addresses(ce1, "sixrd0") == {NEW_CE1}, 3)
     eventually(lambda: pings(h1, C, wait=0.5))
     assert pings(h1, usable(lab["h2"], BEHIND2))
 
