@@ -191,6 +191,8 @@ class Installation:
         """Stop the agent and remove all that is its own; tunnels must have been taken down."""
         if (UNITS / UNIT_NAME).exists():
             self._must(["systemctl", "--quiet", "disable", "--now", UNIT_NAME])
+            # Processes whose proxied connections have not ended.
+            self._run(["systemctl", "kill", "--signal=SIGKILL", UNIT_NAME])
         if (UNITS / RESOLVER_SOCKET).exists():
             self._must(["systemctl", "--quiet", "stop", RESOLVER_SOCKET])
         for path in UNITS.glob("v6ferry*"):

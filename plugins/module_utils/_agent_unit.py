@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The systemd units of the agent, and of the helper that changes the DNS configuration for it.
 
-The agent may do what a tunnel needs and nothing else: raw sockets, the network configuration,
-/dev/net/tun, and BPF programs. ``systemd-analyze security v6ferry.service`` says how tight that is.
+The agent may do what tunnels and proxies need and nothing else: raw sockets, low ports, the network
+configuration, /dev/net/tun, and BPF programs. ``systemd-analyze security v6ferry.service`` says how
+tight that is.
 """
 
 from __future__ import annotations
@@ -55,8 +56,11 @@ RestartSec=1
 WatchdogSec=30
 TimeoutStartSec={start_timeout}
 TimeoutStopSec=15
-# The tunnels' descriptors outlive the process: packets wait for the next one.
-FileDescriptorStoreMax=512
+# Descriptors of tunnels and listening sockets outlive the process: packets wait for the next one.
+FileDescriptorStoreMax=8192
+# Proxied connections have processes of their own, which go on without the agent until it is back.
+KillMode=process
+LimitNOFILE=1048576
 
 User={user}
 Group={group}
@@ -67,9 +71,9 @@ RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes
 UMask=0077
 
-# The last is for DHCP and DNS on the private interfaces of a router (dnsmasq).
-AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_NET_BIND_SERVICE
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_NET_BIND_SERVICE
+# CAP_NET_BIND_SERVICE is for PortProxy, and for DHCP and DNS on private interfaces (dnsmasq).
+AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF
 {confinement}BindPaths=/dev/net/tun
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw

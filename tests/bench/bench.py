@@ -10,7 +10,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.bench import agent_role, growth, many_tunnels, portproxy, report, sit, technologies, tunnels
+from tests.bench import (
+    agent_role,
+    growth,
+    many_tunnels,
+    portproxy,
+    report,
+    sit,
+    technologies,
+    tunnels,
+)
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 

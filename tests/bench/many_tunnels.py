@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long it takes to make many configured tunnels: ``python -m tests.bench.many_tunnels``.
+"""How long it takes to make many configured tunnels, and to take them away.
 
-Prints a line for each number of tunnels: wall-clock seconds of the call that makes them, seconds of
-processor time of the agent from then until it has come to rest, and the same for taking them away.
+Of the call that does it the time on the clock; of the agent the time of its processor from then
+until it has come to rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import sys
 import time
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 
+from tests.bench.comparison import Fact
 from tests.lab import Lab, LabHost
 from tests.lab.topology import Host, Interface, Network, Topology
 
@@ -69,25 +71,22 @@ def rest(host: LabHost) -> float:
         before = now
 
 
-def main() -> int:
-    """Print the figures."""
-    sizes = [int(one) for one in sys.argv[1:]] or list(SIZES)
-    print("tunnels  made: s  agent: s  removed: s  agent: s")
-    for size in sizes:
+@contextlib.contextmanager
+def comparisons() -> Iterator[Sequence[Fact]]:
+    """Yield what was found."""
+    found: list[Fact] = []
+    for size in SIZES:
         with Lab(HUB) as lab:
             hub = lab["hub"]
             hub.start_agent()
-            figures = []
-            for state in ("present", "absent"):
+            for state, what in (("present", "make"), ("absent", "remove")):
                 processor = processor_time(hub)
                 began = time.monotonic()
                 hub.v6ferry(
                     "apply", "-", "--wait", "300", input=resources(size, state), timeout=600
                 )
-                figures += [time.monotonic() - began, rest(hub) - processor]
-        print(f"{size:7} {figures[0]:8.1f} {figures[1]:9.1f} {figures[2]:11.1f} {figures[3]:9.1f}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                took = time.monotonic() - began
+                name = f"{size:,} configured tunnels: time to {what} them"
+                found.append(Fact(name, "s", took))
+                found.append(Fact(f"{name}, of the agent's processor", "s", rest(hub) - processor))
+    yield found

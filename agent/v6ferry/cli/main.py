@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from v6ferry import __version__
-from v6ferry.cli import render
+from v6ferry.cli import portproxy, render
 from v6ferry.cli.control_client import (
     DEFAULT_SOCKET,
     DEFAULT_TIMEOUT,
@@ -136,6 +136,14 @@ def _doctor(options: argparse.Namespace) -> int:
     return FAILED if any(one["status"] == "error" for one in answer["checks"]) else DONE
 
 
+def _portproxy(options: argparse.Namespace) -> int:
+    try:
+        print(portproxy.run(options), flush=True)
+    except portproxy.WordError as error:
+        raise UsageError(str(error)) from error
+    return DONE
+
+
 def _print(options: argparse.Namespace, answer: dict[str, Any], readable: Any) -> None:
     print(json.dumps(answer, indent=2) if options.json else readable(answer), flush=True)
 
@@ -250,6 +258,26 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--source", metavar="ADDRESS", help="IPv6 source, as of a packet to forward"
     )
+
+    proxy = commands.add_parser(
+        "portproxy",
+        help="rules of PortProxy in the words of netsh",
+        description="Rules of PortProxy in the words of netsh interface portproxy.",
+        epilog=portproxy.EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    proxy.add_argument("action", choices=portproxy.ACTIONS, help="what to do")
+    proxy.add_argument(
+        "direction", nargs="?", metavar="DIRECTION", help=", ".join(portproxy.DIRECTIONS)
+    )
+    proxy.add_argument("words", nargs="*", metavar="NAME=VALUE", help=", ".join(portproxy.OPTIONS))
+    proxy.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=DEFAULT_SOCKET,
+        help="the agent's control socket (default: %(default)s)",
+    )
+    proxy.set_defaults(command=_portproxy)
 
     # Not for people: systemd starts it for the agent, so the help does not list it.
     commands.add_parser("resolver-helper").set_defaults(command=_resolver_helper)

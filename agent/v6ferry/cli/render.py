@@ -19,11 +19,21 @@ def shown(answer: Answer) -> str:
     lines = [
         f"v6ferry {version}, process {agent['process_id']}, {plane} plane, since {agent['started']}"
     ]
+    proxies = agent.get("portproxy")
+    if proxies is not None and (proxies["workers"] or proxies["retired"]):
+        lines.append(_workers(proxies))
     if not answer["resources"]:
         lines.append("no resources")
     for one in answer["resources"]:
         lines += ["", *_resource(one)]
     return "\n".join(lines)
+
+
+def _workers(told: Answer) -> str:
+    leaving = told["leaving_connections"]
+    retired = f", {told['retired']} of an earlier version" if told["retired"] else ""
+    ends = f"; {leaving} connections of removed rules end" if leaving else ""
+    return f"PortProxy: {told['workers']} workers{retired}{ends}"
 
 
 def _resource(one: Answer) -> Iterable[str]:
@@ -32,6 +42,8 @@ def _resource(one: Answer) -> Iterable[str]:
     yield f"{one['kind']}/{one['name']}: {state}: {status['summary']}"
     if status.get("file_problem"):
         yield f"  file        {status['file_problem']}"
+    if "listen_port" in status:
+        yield from _portproxy_only(status)
     if "interface" not in status:
         return
     mtu = f", MTU {status['mtu']}" if "mtu" in status else ""
@@ -56,6 +68,37 @@ def _resource(one: Answer) -> Iterable[str]:
     for name, error in status.get("name_errors", {}).items():
         yield f"  name        {name}: {error}"
     yield from _counters(status.get("counters"))
+
+
+def _portproxy_only(status: Answer) -> Iterable[str]:
+    yield f"  listens     {status['listen_address']} port {status['listen_port']}"
+    if status["connect_addresses"]:
+        where = ", ".join(status["connect_addresses"])
+        yield f"  leads to    {where} port {status['connect_port']}"
+    for problem in status["problems"]:
+        yield f"  note        {problem}"
+    counted = status["counters"]
+    if not counted:
+        return
+    yield (
+        f"  accepted    {counted['accepted']} connections, {counted['active']} of them run;"
+        f" refused {counted['refused']}, cut for being idle {counted['timed_out']}"
+    )
+    yield f"  bytes       in {counted['bytes_in']}, out {counted['bytes_out']}"
+    for number, count in counted["failed"].items():
+        yield f"  failed      {count} {number}"
+    if slowest := _shortest_that_holds(counted["durations"], 0.99):
+        yield f"  durations   99 of 100 connections took less than {slowest} ms"
+
+
+def _shortest_that_holds(durations: list[int], share: float) -> int | None:
+    """The power of two in milliseconds that this share of connections stayed below."""
+    wanted, found = sum(durations) * share, 0
+    for power, count in enumerate(durations):
+        found += count
+        if found and found >= wanted:
+            return int(2**power)
+    return None
 
 
 def _configured_only(status: Answer) -> Iterable[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
@@ -73,6 +73,8 @@ async def explain(
         return trail.end(False, "the kernel has no IPv6 route to it; see ip -6 route")
     trail.route(route)
     if route.is_local:
+        for line in _proxied(supervisor, address):
+            trail.step(line)
         return trail.end(True, "it is an address of this host")
     runner = tunnels.get(route.interface)
     if runner is None:
@@ -109,6 +111,20 @@ def _idle(supervisor: Supervisor, host: Host) -> dict[str, str]:
         for interface, runner in _tunnels(supervisor).items()
         if (table := tables.get(interface)) is None or not table.local_endpoints
     }
+
+
+def _proxied(supervisor: Supervisor, address: IPv6Address) -> Iterator[str]:
+    """The rules of PortProxy that take connections to an address of this host."""
+    for runner in supervisor.runners.values():
+        status = runner.status()
+        if runner.resource.kind != "portproxy" or 6 not in runner.resource.parsed.listen_versions:
+            continue
+        if status["listen_address"].partition("%")[0] in ("*", str(address)):
+            where = ", ".join(status["connect_addresses"]) or "nowhere yet"
+            yield (
+                f"{runner.resource.label} takes TCP connections to port {status['listen_port']}"
+                f" and leads to {where} port {status['connect_port']}"
+            )
 
 
 async def _through_tunnel(

@@ -10,6 +10,8 @@ and nothing when it is at work: an upgrade may have replaced the files.
 ``opening``     how a connection begins: accept, look at the source, connect
 ``racing``      which of several addresses is tried when (RFC 8305), without I/O
 ``rules``       rules as a worker has them, their listeners and their counters
+``servers``     what is particular about sockets that lead to servers
+``greeting``    a client that says first for whom it speaks
 ``pipes``       pipes for splice(2), kept for the next user
 ``messages``    what agent and workers say to each other
 ``workers``     the agent's side: starts workers, finds those of an earlier agent, and asks them

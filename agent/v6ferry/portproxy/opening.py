@@ -12,7 +12,6 @@ import errno
 import heapq
 import itertools
 import logging
-import os
 import socket
 from typing import Any
 
@@ -29,8 +28,8 @@ from v6ferry.portproxy.relay import (
     End,
     Relay,
 )
-from v6ferry.portproxy.rules import Listener, Rule, Target, packed_address
-from v6ferry.wire.proxy_protocol import ProxyHeader, format_v1, format_v2
+from v6ferry.portproxy.rules import Listener, Target, packed_address
+from v6ferry.portproxy.servers import is_connected, prepare, proxy_header
 
 BATCH = 64
 """Connections accepted before running ones have their turn."""
@@ -39,9 +38,6 @@ INSTANT_AGAIN = 256
 NEVER = float("inf")
 PAUSE = 0.1
 """Seconds without accepting after the system has run out of something."""
-_IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75  # <linux/in.h>, <linux/in6.h>
-_SYN_SENT = 2  # <net/tcp_states.h>
-_TCP_FASTOPEN_CONNECT = 30  # <linux/tcp.h>
 
 _STREAM = socket.SOCK_STREAM
 _NONBLOCKING_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -185,7 +181,7 @@ class Opener:
         if not rule.admits(packed_address(source[0])):
             self._refuse(client)
             return
-        header = _proxy_header(rule, source, local) + data
+        header = proxy_header(rule, source, local) + data
         if watched:
             client.ready = READS
         targets = listener.targets
@@ -216,7 +212,7 @@ class Opener:
         try:
             sock = _socket.socket(family, _NONBLOCKING_STREAM, 0)
             if not rule.quick:
-                _prepare(rule, sock, family, source)
+                prepare(rule, sock, family, source)
             # The first data acknowledges the server's SYN: a packet less.
             sock.setsockopt(_TCP, _QUICKACK, 0)
             number = sock.connect_ex(address)
@@ -350,7 +346,7 @@ class Opener:
         sock = None
         try:
             sock = _socket.socket(family, _NONBLOCKING_STREAM, 0)
-            _prepare(entrant.client.rule, sock, family, entrant.source)
+            prepare(entrant.client.rule, sock, family, entrant.source)
             number = sock.connect_ex(address)
         except OSError as error:
             number = error.errno or errno.EIO
@@ -415,7 +411,7 @@ class Opener:
             if end.peer is None and end is one:
                 # The client has gone meanwhile.
                 del self._opening[fd]
-            elif end.state == OPEN and _is_connected(end.sock):
+            elif end.state == OPEN and is_connected(end.sock):
                 del self._opening[fd]
             elif end.started + end.rule.connect_timeout <= now:
                 del self._opening[fd]
@@ -423,34 +419,3 @@ class Opener:
                     self._fail(end, errno.ETIMEDOUT)
                 else:
                     self._refuse(end)
-
-
-def _prepare(rule: Rule, sock: Any, family: int, source: Any) -> None:
-    """Set what has to be set before connect(2).
-
-    Raises:
-        OSError: the kernel refuses.
-    """
-    if rule.fast_open:
-        sock.setsockopt(_TCP, _TCP_FASTOPEN_CONNECT, 1)
-    if source is None:
-        return
-    if (family == socket.AF_INET6) != (":" in source[0]):
-        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
-    sock.bind(source)
-
-
-def _is_connected(sock: Any) -> bool:
-    """Whether the handshake has ended; the first byte of struct tcp_info is the state."""
-    return bool(sock.getsockopt(_TCP, socket.TCP_INFO, 1)[0] != _SYN_SENT)
-
-
-def _proxy_header(rule: Rule, source: Any, local: Any) -> bytes:
-    if not rule.send_proxy:
-        return b""
-    header = ProxyHeader((source[0], source[1]), (local[0], local[1]))
-    return format_v1(header) if rule.send_proxy == 1 else format_v2(header)

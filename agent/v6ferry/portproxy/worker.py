@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import logging
@@ -52,6 +53,7 @@ _MODULES = (
             "racing",
             "relay",
             "rules",
+            "servers",
             "worker",
         )
     ),
@@ -378,8 +380,10 @@ def main() -> None:
     """Be a worker; descriptor 0 is the control socket."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # A service whose system calls are filtered has its limit from LimitNOFILE= already.
+    with contextlib.suppress(OSError, ValueError):
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -177,3 +177,57 @@ def test_diff_is_yaml_that_says_the_same(resource):
 def test_diff_of_nothing_is_nothing():
     assert as_yaml(None) == ""
     assert as_yaml({}) == "{}\n"
+
+
+def proxied(name, changed=True, **more):
+    """What the agent says of a rule."""
+    return {**OUTCOME, "kind": "portproxy", "name": name, "changed": changed, **more}
+
+
+def test_list_of_rules_is_one_request_and_a_diff_for_each_that_changes(agent):
+    agent.answer = {
+        "result": {
+            "changed": True,
+            "resources": [
+                proxied("a", after={"listen_port": "80"}, actions=["create portproxy a"]),
+                proxied("b", changed=False, before={"x": 1}, after={"x": 1}, actions=[]),
+                proxied("old", before={"x": 1}, after=None, actions=["remove portproxy old"]),
+            ],
+        }
+    }
+    rules = [
+        {"name": "a", "listen_port": 80, "connect_address": "::1", "keepalive": True},
+        {"name": "b", "state": "absent"},
+    ]
+    result = run("portproxy", socket=str(agent.path), rules=rules, purge=True)
+    (request,) = agent.requests
+    assert request["params"] == {
+        "resources": [
+            {
+                "kind": "portproxy",
+                "name": "a",
+                "state": "present",
+                "spec": {"listen_port": "80", "connect_address": "::1"},
+            },
+            {"kind": "portproxy", "name": "b", "state": "absent", "spec": {}},
+        ],
+        "dry_run": False,
+        "wait": 0,
+        "purge": "portproxy",
+    }
+    assert result["actions"] == ["create portproxy a", "remove portproxy old"]
+    assert set(result["status"]) == {"a", "b", "old"}
+    assert [one["before_header"] for one in result["diff"]] == ["portproxy a", "portproxy old"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"purge": True, "listen_port": 80}, "purge: removes what rules does not name"),
+        ({"rules": [], "listen_port": 80}, "rules: describe rules there or by listen_port"),
+    ],
+)
+def test_list_and_single_rule_do_not_mix(agent, options, message):
+    result = run("portproxy", socket=str(agent.path), **options)
+    assert result["msg"].startswith(message)
+    assert not agent.requests
