@@ -13,6 +13,7 @@ from v6ferry.engines.specification import Options, ipv4_address_or_name
 DIRECTIONS = ("v4tov4", "v4tov6", "v6tov4", "v6tov6")
 EVERYWHERE = "*"
 _WILDCARDS = {4: "0.0.0.0", 6: "::"}
+_LONGEST_PORT = len("65535")
 MOST_PORTS = 4096
 """Of one rule: each is a socket."""
 
@@ -206,7 +207,8 @@ def ports(text: str) -> tuple[int, ...]:
 
 def _port(text: str) -> int:
     text = text.strip()
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 65535:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_PORT
+    if not is_number or not 1 <= int(text) <= 65535:
         raise ValueError(f"{text!r} is no port, use 1 to 65535, as in 80 or 8000-8010,8080")
     return int(text)
 

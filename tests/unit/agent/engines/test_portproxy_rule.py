@@ -6,7 +6,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from v6ferry.engines.portproxy.rule import PortProxyRule
 from v6ferry.engines.portproxy.specification import PortProxySpec, clash, ports
@@ -92,6 +92,7 @@ def test_ports_are_read_as_they_are_written(numbers):
 
 
 @given(st.text(alphabet="0123456789-, x", max_size=12))
+@example("0100000")
 def test_any_text_is_ports_or_one_error(text):
     try:
         found = ports(text)
