@@ -29,6 +29,14 @@ from v6ferry.engines.sixtofour.relay_specification import SixToFourRelaySpec
 from v6ferry.engines.sixtofour.router import SixToFourRouter
 from v6ferry.engines.sixtofour.router_specification import SixToFourRouterSpec
 from v6ferry.engines.specification import SpecificationError
+from v6ferry.engines.teredo.client import TeredoClient
+from v6ferry.engines.teredo.relay import TeredoRelay
+from v6ferry.engines.teredo.server import TeredoServer
+from v6ferry.engines.teredo.specification import (
+    TeredoClientSpec,
+    TeredoRelaySpec,
+    TeredoServerSpec,
+)
 from v6ferry.engines.tunnel import TunnelOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -68,6 +76,9 @@ KINDS: Mapping[str, Kind] = {
     "sixtofour_host": Kind(SixToFourHostSpec.parse, SixToFourHost, _tunnel_interface),
     "sixtofour_relay": Kind(SixToFourRelaySpec.parse, SixToFourRelay, _tunnel_interface),
     "sixtofour_router": Kind(SixToFourRouterSpec.parse, SixToFourRouter, _tunnel_interface),
+    "teredo_client": Kind(TeredoClientSpec.parse, TeredoClient, _tunnel_interface),
+    "teredo_relay": Kind(TeredoRelaySpec.parse, TeredoRelay, _tunnel_interface),
+    "teredo_server": Kind(TeredoServerSpec.parse, TeredoServer, _tunnel_interface),
 }
 
 

@@ -22,11 +22,12 @@ from v6ferry.forwarding.decide import PeerTable
 from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
+from v6ferry.forwarding.on_demand import OnDemand
 from v6ferry.forwarding.path import Path, find_path
 from v6ferry.forwarding.sharing import shared_by
 from v6ferry.forwarding.table import Endpoint, TunnelTable
-from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
-from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
+from v6ferry.forwarding.tunnel import Control, PeerChanges, ReceivedControl, Tunnel, Unresolved
+from v6ferry.system.sockets import OuterSocket, Underlay, path_mtu, receive_udp
 from v6ferry.system.state import UnderlayRoute
 from v6ferry.system.traffic_control import Direction, TrafficControl
 from v6ferry.system.tun import Tun
@@ -75,6 +76,7 @@ class UserspacePlane:
         self.unclaimed = Counters()
         """Drops of packets that no tunnel's table accepts."""
         self._acceptance = Acceptance(self._tunnels, self.unclaimed)
+        self._on_demand = OnDemand(self._tunnels, self._acceptance)
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
@@ -96,7 +98,7 @@ class UserspacePlane:
         for interface in list(self._tunnels):
             self.remove(interface)
 
-    def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
+    def add(self, tun: Tun, table: TunnelTable, control: Control) -> None:
         """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up.
 
         Raises:
@@ -105,7 +107,7 @@ class UserspacePlane:
         outer = self._outer(table.encapsulation.port)
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
         self._share()
-        self._acceptance.tables_changed()
+        self._renew_acceptance()
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
     def update(self, table: TunnelTable) -> None:
@@ -121,7 +123,7 @@ class UserspacePlane:
         self._release(before)
         tunnel.paths.clear()
         self._share()
-        self._acceptance.tables_changed()
+        self._renew_acceptance()
 
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
         """Change the peer table of a tunnel."""
@@ -140,7 +142,7 @@ class UserspacePlane:
         if tunnel is not None:
             self._loop.remove_reader(tunnel.tun.descriptor)
             self._release(tunnel.table.encapsulation.port)
-            self._acceptance.tables_changed()
+            self._renew_acceptance()
 
     def _outer(self, port: int) -> OuterSocket:
         """Return the socket that sends from a UDP port, or in protocol 41."""
@@ -162,7 +164,11 @@ class UserspacePlane:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
         self._share()
+        self._renew_acceptance()
+
+    def _renew_acceptance(self) -> None:
         self._acceptance.tables_changed()
+        self._on_demand.tables_changed()
 
     def _share(self) -> None:
         """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3)."""
@@ -217,21 +223,9 @@ class UserspacePlane:
         """The tables in force, by interface."""
         return {name: tunnel.table for name, tunnel in self._tunnels.items()}
 
-    def send_control(
-        self, interface: str, packet: bytes, endpoint: IPv4Address, source: IPv4Address | None
-    ) -> None:
-        """Send an engine's own packet to ``endpoint``, past the forwarding table."""
-        tunnel = self._tunnels[interface]
-        encapsulation = tunnel.table.encapsulation
-        try:
-            tunnel.outer.send(
-                packet, ancillary(source, encapsulation.ttl, 0), (str(endpoint), 0), False
-            )
-        except OSError:
-            tunnel.counters.drop(DropReason.SEND_REFUSED)
-            return
-        tunnel.counters.packets_out += 1
-        tunnel.counters.bytes_out += len(packet)
+    def tunnel(self, interface: str) -> Tunnel:
+        """The tunnel of ``interface``, for what its engine sends and delivers past the table."""
+        return self._tunnels[interface]
 
     # From the TUN device to the underlay
 
@@ -265,6 +259,9 @@ class UserspacePlane:
             path = self._remember(tunnel, flow)
         counters = tunnel.counters
         if path.drop is not None:
+            if path.drop is DropReason.NO_PEER and tunnel.table.on_demand:
+                tunnel.control(Unresolved(packet))
+                return
             counters.drop(path.drop)
             if path.drop is DropReason.NO_RULE:
                 tunnel.answer(icmp_errors.no_route(tunnel.table, packet), self._clock())
@@ -357,6 +354,8 @@ class UserspacePlane:
             except BlockingIOError:
                 break
             except OSError:
+                continue
+            if self._on_demand.takes(one, port):
                 continue
             ports = struct.pack("!HH", one.port, port)
             self._receive_inner(one.packet, one.source + one.destination + ports, one.tos)

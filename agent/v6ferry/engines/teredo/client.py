@@ -14,6 +14,7 @@ from v6ferry.engines.teredo.node import RETRY, TeredoNode
 from v6ferry.engines.teredo.outbox import addresses_of
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
 from v6ferry.engines.teredo.qualification import Nat, Qualification, Server
+from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
@@ -24,17 +25,25 @@ from v6ferry.engines.tunnel import (
     underlay_endpoints,
 )
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
+from v6ferry.system.state import (
+    LINK_LOCAL_PREFIX,
+    HostFacts,
+    InterfaceAddress,
+    InterfaceState,
+    Route,
+)
 from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
-from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, is_bubble
+from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
 _GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
 _ECHO_DATA_LENGTH = 8
+_ANSWERS = 5
+"""Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
 
 
 class TeredoClient(TeredoNode):
@@ -54,6 +63,7 @@ class TeredoClient(TeredoNode):
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
+        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
         self._asked: tuple[object, ...] = ()
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
@@ -106,10 +116,23 @@ class TeredoClient(TeredoNode):
         if not is_bubble(datagram.packet) or datagram.origin is None:
             return "neither advertisement nor bubble from the server"
         inner_source, destination = addresses_of(datagram.packet)
+        origin = Endpoint(datagram.origin.address, datagram.origin.port)
+        if destination == self._address and inner_source in LINK_LOCAL_PREFIX:
+            return self._received_bubble_of_nobody(inner_source, origin, now)
         if destination != self._address or inner_source not in _GLOBAL:
             return "inner source or destination on the way in"
-        origin = Endpoint(datagram.origin.address, datagram.origin.port)
         return self._received_indirect_bubble(datagram, origin, now)
+
+    def _received_bubble_of_nobody(
+        self, source: IPv6Address, origin: Endpoint, now: float
+    ) -> str | None:
+        """Answer a bubble whose source says nothing, as those of miredo do: open the NAT."""
+        if self._address is None or not self._may_be_far_end(origin):
+            return "origin of a bubble"
+        if not self._answers.allows(origin.address, now):
+            return "more bubbles of a peer than are answered"
+        self._send(TeredoDatagram(bubble(self._address, source)), origin)
+        return None
 
     # Qualification
 

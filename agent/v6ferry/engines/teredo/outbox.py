@@ -30,6 +30,10 @@ class TeredoEngine(QuietEngine):
     ) -> None:
         """See ``Engine.receive``: nothing comes but datagrams."""
 
+    def find_peer(self, packet: bytes, now: float) -> None:
+        """See ``DatagramEngine.find_peer``: whoever has no peers sends nothing on."""
+        self._discard("packet for which there is no peer")
+
     def datagrams_to_send(self) -> list[OutgoingDatagram]:
         """See ``DatagramEngine.datagrams_to_send``."""
         taken, self._datagrams = self._datagrams, []

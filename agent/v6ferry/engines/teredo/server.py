@@ -44,7 +44,7 @@ from v6ferry.wire.teredo import (
 )
 
 _GLOBAL = IPv6Network("2000::/3")
-_LINK_LOCAL = IPv6Network("fe80::/64")
+_LINK_LOCAL = IPv6Network("fe80::/10")
 _CONE = 1 << 63
 """Of a link-local address's interface identifier (section 5.2.1)."""
 _REMEMBERED_ADVERTISEMENTS = 64
@@ -120,11 +120,13 @@ class TeredoServer(TeredoEngine):
         if not is_empty and packet[6] != NEXT_HEADER_ICMPV6:
             return "neither bubble nor ICMPv6"
         inner_source, inner_destination = addresses_of(packet)
-        if inner_source in _LINK_LOCAL:
+        is_link_local = inner_source in _LINK_LOCAL
+        if is_link_local and not is_empty:
             return self._solicited(datagram, inner_source, source, destination, now)
         client, server = decode(inner_source), self._spec.server_address
         if client is None:
-            if inner_source not in _GLOBAL:
+            # Bubbles of miredo are link-local: its origin says all that is to know of the sender.
+            if not is_link_local and inner_source not in _GLOBAL:
                 return "inner source"
         elif client.server == server:
             if (client.client, client.port) != (source.address, source.port):

@@ -437,6 +437,20 @@ def test_bubbles_through_the_server_are_answered_once_a_second():
     assert len(bubbles(world, began)) == 1
 
 
+def test_bubble_with_a_link_local_source_is_answered_as_miredo_sends_it():
+    world, a, _b = restricted_pair()
+    began, link_local = world.internet.now, IPv6Address("fe80::2078:18b:fb8f:384d")
+    datagram = TeredoDatagram(bubble(link_local, a.address), Origin(STRANGER.address, 5000))
+    for _turn in range(100):
+        hear(a, datagram, Endpoint(SERVER, SERVER_PORT))
+    world.internet.run(1)
+    assert {to for _time, to in bubbles(world, began)} == {STRANGER}
+    assert len(bubbles(world, began)) == 10
+    answer = next(read(one) for one in world.internet.carried if one.time > began)
+    assert answer.packet == bubble(a.address, link_local)
+    assert a.status["peers"] == 0
+
+
 def test_bubble_to_a_private_address_is_not_sent_rfc4380_5_2_4():
     world, a, _b = restricted_pair()
     private = IPv6Address("2001:0:ce49:7601:0:efff:3f57:fefe")  # 192.168.1.1:4096

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from v6ferry.engines.interface import DatagramEngine
 
 from tests.simulation.nat import Kind
 from tests.simulation.teredo import World, round_trips
@@ -75,3 +76,9 @@ def test_client_learns_of_its_nat_rfc4380_5_2_1(kind: Kind) -> None:
     known[Kind.FULL_CONE] = "cone"
     assert with_cone_bit.status["nat"] == known.get(kind, "restricted")
     assert bool(int(with_cone_bit.address) >> 63 & 1) == (kind is Kind.FULL_CONE)
+
+
+def test_engines_are_what_the_driver_takes_for_datagram_engines() -> None:
+    world = World()
+    for machine in (world.server, world.relay, world.client()):
+        assert isinstance(machine.engine, DatagramEngine)

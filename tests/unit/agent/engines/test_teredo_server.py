@@ -241,6 +241,14 @@ def test_relay_s_bubble_goes_on_rfc4380_5_4_1():
     assert endpoint == OTHER
 
 
+def test_bubble_with_a_link_local_source_goes_on_as_miredo_sends_it():
+    link_local = IPv6Address("fe80::2078:18b:fb8f:384d")
+    ((forwarded, endpoint, _source),) = Served().hear(TeredoDatagram(bubble(link_local, B)))
+    assert (forwarded.origin, endpoint) == (Origin(CLIENT.address, CLIENT.port), OTHER)
+    to_native = TeredoDatagram(bubble(link_local, NATIVE))
+    assert Served().refusal(to_native).startswith("packet to a native host from somebody")
+
+
 @pytest.mark.parametrize("source", ["::1", "ff02::1", "fd00::1", "::", "fec0::1"])
 def test_source_that_is_no_global_address_is_refused(source):
     datagram = TeredoDatagram(bubble(IPv6Address(source), B))
