@@ -80,4 +80,4 @@ def become(router: LabHost, kind: Kind, ports: str = PORTS) -> None:
     """Make a NAT of a router, which forgets all mappings it has."""
     wan = next(one for one in router.host.interfaces if one.name == "wan")
     router.run(["nft", "-f", "-"], input=ruleset(kind, str(wan.addresses[0].ip), ports))
-    router.run(["conntrack", "-F"], check=False)
+    router.run(["conntrack", "-F"])
