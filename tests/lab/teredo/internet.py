@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The IPv4 Internet of the white paper's figures 25 to 29, and what runs on it::
 
-    a -- anat 157.60.0.1 ----+          +---- 206.73.118.1, .2 server  2001:db8:0:c::5 --+
+    a, h -- anat 157.60.0.1 -+          +---- 206.73.118.1, .2 server  2001:db8:0:c::5 --+
                              +-- core --+                                                | native
     b -- bnat 131.107.0.1 ---+          +---- 194.207.1.5 relay  2001:db8:0:c::1 --------+
                                                          2001:db8:0:c::c  c -------------+
 
+``h`` is behind a NAT as ``a`` is, and is on the native network besides: 2001:db8:0:c::a.
 The networks behind the NATs have public addresses, which ``core`` has routes to: so a NAT may also
 be none.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from typing import Any
 
@@ -26,8 +28,8 @@ from tests.simulation.nat import Kind
 
 SERVER, SECONDARY, RELAY = "206.73.118.1", "206.73.118.2", "194.207.1.5"
 ANAT, BNAT = "157.60.0.1", "131.107.0.1"
-A, B = "157.60.1.2", "131.107.1.2"
-C, RELAY_NATIVE = "2001:db8:0:c::c", "2001:db8:0:c::1"
+A, B, H = "157.60.1.2", "131.107.1.2", "157.60.1.3"
+C, RELAY_NATIVE, H_NATIVE = "2001:db8:0:c::c", "2001:db8:0:c::1", "2001:db8:0:c::a"
 _ALL_IPV4, _ALL_IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
@@ -90,6 +92,9 @@ def _internet() -> Topology:
         (Interface("eth0", "native", (ip_interface(f"{C}/64"),)),),
         routes=(Route(_ALL_IPV6, ip_address(RELAY_NATIVE)),),
     )
+    both = _client("h", "anat", H)
+    native = Interface("lan0", "native", (ip_interface(f"{H_NATIVE}/64"),))
+    both = replace(both, interfaces=(*both.interfaces, native))
     return Topology(
         "teredo",
         networks=(
@@ -104,6 +109,7 @@ def _internet() -> Topology:
             _nat("anat", ANAT, A),
             _nat("bnat", BNAT, B),
             _client("a", "anat", A),
+            both,
             _client("b", "bnat", B),
             native_host,
             core,
