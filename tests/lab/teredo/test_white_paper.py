@@ -12,7 +12,8 @@ from v6ferry.addresses.teredo import decode
 from v6ferry.wire.teredo import TeredoDatagram, is_bubble
 
 from tests.lab import Lab
-from tests.lab.isatap.intranet import apply, pings, remove, status
+from tests.lab.capture import Capture
+from tests.lab.isatap.intranet import apply, eventually, pings, remove, status
 from tests.lab.teredo.internet import (
     ANAT,
     BNAT,
@@ -31,6 +32,8 @@ from tests.simulation.nat import Kind
 pytestmark = pytest.mark.lab
 
 A_PORT, B_PORT = 4096, 8192
+Step = tuple[tuple[str, int], tuple[str, int], str]
+"""Whence, whither, and what."""
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +99,6 @@ def test_restricted_clients_exchange_bubbles_as_in_figure_29(lab: Lab) -> None:
     become(lab["anat"], Kind.PORT_RESTRICTED, str(A_PORT))
     apply(lab["a"], "teredo_client", servers=[SERVER], wait=20)
     target = teredo_address(lab["b"], "teredo0")
-    with lab["core"].capture("any", "udp") as capture:
-        assert pings(lab["a"], target, wait=4)
     client_a, client_b, server = (ANAT, A_PORT), (BNAT, B_PORT), (SERVER, 3544)
     steps = [
         (client_a, client_b, "bubble"),
@@ -106,17 +107,37 @@ def test_restricted_clients_exchange_bubbles_as_in_figure_29(lab: Lab) -> None:
         (client_b, client_a, "bubble"),
         (client_a, client_b, "packet"),
     ]
-    seen = []
+    with lab["core"].capture("any", "udp") as capture:
+        assert pings(lab["a"], target, wait=4)
+        eventually(lambda: steps[-1] in _seen(capture, steps))
+    assert _seen(capture, steps) == steps
+
+
+def _seen(capture: Capture, steps: list[Step]) -> list[Step]:
+    """Those of ``steps`` that are in a capture, each where it is first."""
+    seen: list[Step] = []
     for packet in capture.packets:
         datagram = TeredoDatagram.parse(bytes(packet[UDP].payload))
-        ends = (packet[IP].src, packet[UDP].sport), (packet[IP].dst, packet[UDP].dport)
-        step = (*ends, "bubble" if is_bubble(datagram.packet) else "packet")
+        source, destination = (
+            (packet[IP].src, packet[UDP].sport),
+            (packet[IP].dst, packet[UDP].dport),
+        )
+        step = (source, destination, "bubble" if is_bubble(datagram.packet) else "packet")
         if step in steps and step not in seen:
             seen.append(step)
-    assert seen == steps
+    return seen
 
 
 def test_clients_own_address_is_none_of_the_internet_s(lab: Lab) -> None:
     with lab["core"].capture("any", f"host {A}") as capture:
         assert pings(lab["a"], C, wait=4)
     assert capture.packets == []
+
+
+def test_explain_says_how_a_peer_is_found(lab: Lab) -> None:
+    client = "2001:0:ce49:7601:0:dfff:7c94:fff0"
+    said = lab["a"].v6ferry("explain", client).stdout
+    assert "bubbles to the client's NAT at 131.107.0.15, port 8192" in said
+    assert "through its server 206.73.118.1" in said
+    said = lab["a"].v6ferry("explain", "2001:db8:0:c::77").stdout
+    assert "an echo request through the Teredo server finds its relay first" in said
