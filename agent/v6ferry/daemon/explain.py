@@ -136,6 +136,8 @@ async def _through_tunnel(
     if decision.rule is not None:
         trail.found["rule"] = decision.rule
         trail.step(f"the forwarding table of {table.interface} has the rule {decision.rule}")
+    if isinstance(decision, Drop) and decision.reason is DropReason.NO_PEER and table.on_demand:
+        return trail.end(True, _how_peers_are_found(trail))
     if isinstance(decision, Drop):
         why = _WHY.get(decision.reason, decision.reason.value)
         trail.found["drop_reason"] = decision.reason.value
@@ -182,6 +184,23 @@ async def _through_tunnel(
             f"DF is clear (static tunnel MTU): IPv4 fragments it beyond {underlay.mtu} bytes"
         )
     return trail.end(True, f"it goes through {table.interface} to the endpoint {decision.endpoint}")
+
+
+def _how_peers_are_found(trail: _Trail) -> str:
+    """What goes before a packet to a Teredo peer that has not been heard for a while."""
+    parts = decode(trail.destination).teredo
+    if parts is None:
+        trail.found["found_by"] = "echo request"
+        return "an echo request through the Teredo server finds its relay first; the packet waits"
+    endpoint = f"{parts.client}, port {parts.port}"
+    trail.found["endpoint"], trail.found["port"] = str(parts.client), parts.port
+    if parts.cone:
+        return f"it goes to the client's NAT at {endpoint}, which lets everybody in"
+    trail.found["found_by"] = "bubbles"
+    return (
+        f"bubbles to the client's NAT at {endpoint}, and through its server {parts.server}, go"
+        " first; the packet waits"
+    )
 
 
 class _Trail:

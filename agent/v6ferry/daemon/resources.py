@@ -30,6 +30,14 @@ from v6ferry.engines.sixtofour.relay_specification import SixToFourRelaySpec
 from v6ferry.engines.sixtofour.router import SixToFourRouter
 from v6ferry.engines.sixtofour.router_specification import SixToFourRouterSpec
 from v6ferry.engines.specification import SpecificationError
+from v6ferry.engines.teredo.client import TeredoClient
+from v6ferry.engines.teredo.relay import TeredoRelay
+from v6ferry.engines.teredo.server import TeredoServer
+from v6ferry.engines.teredo.specification import (
+    TeredoClientSpec,
+    TeredoRelaySpec,
+    TeredoServerSpec,
+)
 from v6ferry.engines.tunnel import TunnelOptions
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.programs import Program
@@ -104,6 +112,9 @@ KINDS: Mapping[str, Kind] = {
         programs=SixToFourRouterSpec.programs,
         warnings=SixToFourRouterSpec.warnings,
     ),
+    "teredo_client": _tunnel(TeredoClientSpec.parse, TeredoClient),
+    "teredo_relay": _tunnel(TeredoRelaySpec.parse, TeredoRelay),
+    "teredo_server": _tunnel(TeredoServerSpec.parse, TeredoServer),
 }
 
 

@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 
 from v6ferry.daemon.departure import alias_of, leave, stored_tun
+from v6ferry.daemon.exchange import Exchange
 from v6ferry.daemon.host import Host, clock
 from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
 from v6ferry.daemon.retries import FIRST_RETRY, LAST_RETRY
 from v6ferry.engines.interface import EchoListener, LinkEngine, Wanted
-from v6ferry.forwarding.tunnel import ReceivedControl
+from v6ferry.forwarding.tunnel import ReceivedControl, Unresolved
 from v6ferry.system.echo import EchoReplies
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
@@ -45,6 +46,7 @@ class Runner:
         self._host = host
         self._log = resource_log(resource.label)
         self._engine = resource.engine(Random(), clock())
+        self._exchange = Exchange(self._engine, host, self.interface)
         self._facts = HostFacts()
         self._wanted: Wanted | None = None
         self._tun: Tun | None = None
@@ -244,10 +246,8 @@ class Runner:
             # The reconciler asks the kernel for the source addresses towards the new endpoints.
             self._dirty.set()
 
-    def _control(self, received: ReceivedControl) -> None:
-        self._engine.receive(
-            received.packet, received.outer_source, received.outer_destination, clock()
-        )
+    def _control(self, received: ReceivedControl | Unresolved) -> None:
+        self._exchange.hear(received)
         self._pump()
         self._save_snapshot_soon()
 
@@ -322,11 +322,7 @@ class Runner:
                 wanted.name_refresh_interval,
                 self._name_resolved,
             )
-        for one in self._engine.packets_to_send():
-            plane.send_control(self.interface, one.packet, one.endpoint, one.source)
-        if isinstance(self._engine, LinkEngine):
-            for link_packet in self._engine.link_packets_to_send():
-                self._host.links.send(link_packet)
+        self._exchange.carry_out()
         self._schedule()
 
     def _schedule(self) -> None:

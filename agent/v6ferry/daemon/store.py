@@ -20,6 +20,8 @@ from v6ferry.engines.specification import SpecificationError
 from v6ferry.system.errors import refused
 from v6ferry.system.files import replace_file
 
+_MODE, _SECRET_MODE = 0o644, 0o600
+
 
 class BrokenFileError(Exception):
     """A stored file that cannot be used; the message names file and line."""
@@ -127,9 +129,19 @@ class Store:
             if path.exists() and path.read_bytes() == content:
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, content)
+            secret = _has_key(resource.spec)
+            if secret and path.exists():
+                path.chmod(_SECRET_MODE)
+            replace_file(path, content, mode=_SECRET_MODE if secret else _MODE)
         except OSError as error:
             raise refused(f"write {path}", error.errno or errno.EIO) from error
+
+
+def _has_key(spec: Any) -> bool:
+    """Whether a specification, or a part of it, has a key that nobody else is to read."""
+    if isinstance(spec, Mapping):
+        return "key" in spec or any(map(_has_key, spec.values()))
+    return isinstance(spec, list) and any(map(_has_key, spec))
 
 
 def _read(path: Path) -> Resource:

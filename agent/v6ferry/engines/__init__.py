@@ -15,4 +15,5 @@ draws no random number of its own; the daemon (or a test, in virtual time) hands
 ``compatible``     automatic tunnels between IPv4-compatible addresses (RFC 2893)
 ``sixtofour``      6to4 host, router and relay (RFC 3056)
 ``sixrd``          6rd customer edge and border relay (RFC 5969)
+``teredo``         Teredo server, client and relay (RFC 4380)
 """

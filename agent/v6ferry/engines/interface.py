@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol, runtime_checkable
 
-from v6ferry.forwarding.table import TunnelTable
+from v6ferry.forwarding.table import Endpoint, TunnelTable
+from v6ferry.forwarding.tunnel import PeerChanges
 from v6ferry.system.state import (
     DnsConfiguration,
     HostFacts,
@@ -42,6 +43,16 @@ class LinkPacket:
     """With its IPv6 header."""
     destination: IPv6Address
     """A link-local or multicast one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingDatagram:
+    """A UDP datagram of the engine's own, from the port of its table."""
+
+    payload: bytes
+    endpoint: Endpoint
+    source: IPv4Address | None = None
+    """Outer source; None leaves it to the kernel's routing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +140,25 @@ class EchoListener(Protocol):
 
     def echo_replied(self, source: IPv6Address, sequence: int, now: float) -> None:
         """A reply with ``Wanted.echo_identifier`` has come in through the tunnel interface."""
+
+
+@runtime_checkable
+class DatagramEngine(Engine, Protocol):
+    """An engine whose table is ``on_demand``: it finds peers in exchanges of its own (Teredo)."""
+
+    def receive_datagram(
+        self, payload: bytes, source: Endpoint, destination: IPv4Address, now: float
+    ) -> None:
+        """A UDP datagram came in that is no plain IPv6 packet, or that no rule accepts."""
+
+    def find_peer(self, packet: bytes, now: float) -> None:
+        """An IPv6 packet is to be sent to an address that the peer table has not."""
+
+    def datagrams_to_send(self) -> list[OutgoingDatagram]:
+        """Datagrams to send now; each is returned once."""
+
+    def packets_to_deliver(self) -> list[bytes]:
+        """IPv6 packets that have come in through the tunnel interface; each is returned once."""
+
+    def peer_changes(self) -> PeerChanges:
+        """What is new in the peer table; each change is returned once."""

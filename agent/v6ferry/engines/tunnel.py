@@ -97,11 +97,22 @@ def underlay_endpoints(options: TunnelOptions, facts: HostFacts) -> tuple[IPv4Ad
     )
 
 
-def tunnel_mtu(options: TunnelOptions, facts: HostFacts, advertised: int | None = None) -> int:
+def tunnel_mtu(
+    options: TunnelOptions,
+    facts: HostFacts,
+    advertised: int | None = None,
+    overhead: int = IPV4_HEADER_LENGTH,
+) -> int:
     """MTU of the tunnel interface in bytes (RFC 4213 section 3.2).
 
     A static tunnel MTU is 1280 unless the user or a router says more. A dynamic one is what the
     widest underlay carries; narrower paths are told to senders one by one.
+
+    Args:
+        options: of the tunnel.
+        facts: of the host.
+        advertised: by a router.
+        overhead: octets of the outer headers.
     """
     mtus = [
         facts.underlay_mtu[underlay.interface]
@@ -110,8 +121,8 @@ def tunnel_mtu(options: TunnelOptions, facts: HostFacts, advertised: int | None 
     ]
     # A tunnel from a loopback interface's address leaves through any of the others.
     mtus = mtus or list(facts.underlay_mtu.values())
-    widest = max(mtus, default=IPV6_MINIMUM_MTU + IPV4_HEADER_LENGTH)
-    natural = widest - IPV4_HEADER_LENGTH
+    widest = max(mtus, default=IPV6_MINIMUM_MTU + overhead)
+    natural = widest - overhead
     if options.dynamic_mtu:
         chosen = min(natural, options.mtu or MAXIMUM_MTU, advertised or MAXIMUM_MTU)
     elif options.mtu is not None:

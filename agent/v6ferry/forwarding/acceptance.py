@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding.candidates import Candidates, Ends
 from v6ferry.forwarding.counters import Counters, DropReason
-from v6ferry.forwarding.decide import Accept, decide_decapsulation
+from v6ferry.forwarding.decide import Accept, Drop, decide_decapsulation
 from v6ferry.forwarding.tunnel import Tunnel
 
 _REMEMBERED_FLOWS = 65536
@@ -47,6 +46,13 @@ class Acceptance:
         """Decide anew from now on: peer tables have changed."""
         self._accepted.clear()
 
+    def accepts(self, tunnel: Tunnel, ends: bytes, packet: bytes) -> bool:
+        """Whether the table of a tunnel accepts a packet; a refusal is not counted."""
+        remembered = self._accepted.get(ends + packet[8:40])
+        if remembered is not None:
+            return remembered[0] is tunnel
+        return isinstance(_decide(tunnel, ends, packet), Accept)
+
     def tunnel_for(self, ends: bytes, packet: bytes) -> tuple[Tunnel, Accept] | None:
         """Return the first tunnel whose table accepts a packet; a refusal is counted.
 
@@ -61,22 +67,13 @@ class Acceptance:
         if remembered is not None:
             return remembered
         outer_source, outer_destination = IPv4Address(ends[0:4]), IPv4Address(ends[4:8])
-        their_port, our_port = struct.unpack("!HH", ends[8:]) if ends[8:] else (0, 0)
-        source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+        our_port = int.from_bytes(ends[10:12], "big")
         names = self.candidates.get((outer_destination, outer_source, our_port))
         if names is None:
             names = self.candidates.get((outer_destination, None, our_port), ())
         refused: tuple[Tunnel, DropReason] | None = None
         for tunnel in map(self._tunnels.__getitem__, names):
-            decision = decide_decapsulation(
-                tunnel.table,
-                outer_source,
-                outer_destination,
-                source,
-                destination,
-                port=their_port,
-                peers=tunnel.peers,
-            )
+            decision = _decide(tunnel, ends, packet)
             if isinstance(decision, Accept):
                 if len(self._accepted) >= _REMEMBERED_FLOWS:
                     self._accepted.clear()
@@ -89,3 +86,15 @@ class Acceptance:
         else:
             refused[0].counters.drop(refused[1])
         return None
+
+
+def _decide(tunnel: Tunnel, ends: bytes, packet: bytes) -> Accept | Drop:
+    return decide_decapsulation(
+        tunnel.table,
+        IPv4Address(ends[0:4]),
+        IPv4Address(ends[4:8]),
+        IPv6Address(packet[8:24]),
+        IPv6Address(packet[24:40]),
+        port=int.from_bytes(ends[8:10], "big"),
+        peers=tunnel.peers,
+    )

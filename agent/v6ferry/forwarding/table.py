@@ -258,6 +258,9 @@ class TunnelTable:
     is no loop for any tunnel of the host, though it embeds our endpoint."""
     handed_up: frozenset[int] = frozenset()
     """ICMPv6 neighbor discovery types that go to the engine and not to the kernel."""
+    on_demand: bool = False
+    """Whether an engine finds peers as they are needed: it is given what has no peer on the way out
+    and, on the way in, what no rule accepts or is more or less than an IPv6 packet."""
     multicast: bool = False
     """Whether multicast is carried, as on a link that has but two ends (RFC 4213 section 3); with
     it goes the unspecified source of duplicate address detection (section 3.6)."""

@@ -12,7 +12,7 @@ from v6ferry.forwarding.icmp_errors import ErrorLimiter
 from v6ferry.forwarding.path import Path
 from v6ferry.forwarding.sharing import Shared, in_force
 from v6ferry.forwarding.table import Endpoint, TunnelTable
-from v6ferry.system.sockets import OuterSocket
+from v6ferry.system.sockets import OuterSocket, ancillary
 from v6ferry.system.tun import Tun
 
 PeerChanges = Mapping[IPv6Address, Endpoint | None]
@@ -21,11 +21,28 @@ PeerChanges = Mapping[IPv6Address, Endpoint | None]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedControl:
-    """A neighbor discovery packet that passed the ingress table and is for the engine."""
+    """What came from the underlay for the engine.
+
+    In protocol 41 and in UDP that is a neighbor discovery packet that passed the ingress table; of
+    a table that is ``on_demand`` the whole payload of a datagram, whatever it is.
+    """
 
     packet: bytes
     outer_source: IPv4Address
     outer_destination: IPv4Address
+    port: int = 0
+    """The UDP port that it came from; 0 in protocol 41."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A packet on its way out whose destination the peer table has not (``on_demand``)."""
+
+    packet: bytes
+
+
+Control = Callable[[ReceivedControl | Unresolved], None]
+"""Hears what is handed up to an engine."""
 
 
 class Tunnel:
@@ -43,7 +60,7 @@ class Tunnel:
         tun: Tun,
         table: TunnelTable,
         outer: OuterSocket,
-        control: Callable[[ReceivedControl], None],
+        control: Control,
     ) -> None:
         self.tun = tun
         self.ask(table)
@@ -74,6 +91,33 @@ class Tunnel:
         self.table = in_force(self.asked, shared)
         self.paths.clear()
         return True
+
+    def send(self, payload: bytes, endpoint: Endpoint, source: IPv4Address | None) -> None:
+        """Send something of the engine's own, past the table.
+
+        Args:
+            payload: an IPv6 packet, or in UDP anything.
+            endpoint: where to.
+            source: the outer one; None leaves it to the kernel's routing.
+        """
+        messages = ancillary(source, self.table.encapsulation.ttl, 0)
+        try:
+            self.outer.send(payload, messages, (str(endpoint.address), endpoint.port), False)
+        except OSError:
+            self.counters.drop(DropReason.SEND_REFUSED)
+            return
+        self.counters.packets_out += 1
+        self.counters.bytes_out += len(payload)
+
+    def deliver(self, packet: bytes) -> None:
+        """Give the kernel a packet that the engine has accepted."""
+        try:
+            self.tun.write(packet)
+        except OSError:
+            self.counters.drop(DropReason.TUNNEL_DOWN)
+            return
+        self.counters.packets_in += 1
+        self.counters.bytes_in += len(packet)
 
     def answer(self, reply: bytes | None, now: float) -> None:
         """Give an ICMPv6 error to the kernel, which routes it to the sender of an inner packet.

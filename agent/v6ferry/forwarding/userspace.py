@@ -22,11 +22,12 @@ from v6ferry.forwarding.decide import PeerTable
 from v6ferry.forwarding.delivery import Delivery
 from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
+from v6ferry.forwarding.on_demand import OnDemand
 from v6ferry.forwarding.path import Path, find_path
 from v6ferry.forwarding.sharing import Parts
 from v6ferry.forwarding.table import Endpoint, TunnelTable
-from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
-from v6ferry.system.sockets import OuterSocket, Underlay, ancillary, path_mtu, receive_udp
+from v6ferry.forwarding.tunnel import Control, PeerChanges, ReceivedControl, Tunnel, Unresolved
+from v6ferry.system.sockets import OuterSocket, Underlay, path_mtu, receive_udp
 from v6ferry.system.state import UnderlayRoute
 from v6ferry.system.traffic_control import Direction, TrafficControl
 from v6ferry.system.tun import Tun
@@ -75,6 +76,7 @@ class UserspacePlane:
         """Drops of packets that no tunnel's table accepts."""
         self._acceptance = Acceptance(self._tunnels, self.unclaimed)
         self._parts = Parts()
+        self._on_demand = OnDemand(self._tunnels, self._acceptance)
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
@@ -96,7 +98,7 @@ class UserspacePlane:
         for interface in list(self._tunnels):
             self.remove(interface)
 
-    def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
+    def add(self, tun: Tun, table: TunnelTable, control: Control) -> None:
         """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up.
 
         Raises:
@@ -106,7 +108,7 @@ class UserspacePlane:
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
         self._parts.add(tunnel.part)
         self._share(tunnel)
-        self._acceptance.table_changed(tun.name)
+        self._renew(tun.name)
         self._loop.add_reader(tun.descriptor, self._transmit, tunnel)
 
     def update(self, table: TunnelTable) -> None:
@@ -123,7 +125,7 @@ class UserspacePlane:
         self._release(before.encapsulation.port)
         tunnel.paths.clear()
         self._share(tunnel)
-        self._acceptance.table_changed(table.interface)
+        self._renew(table.interface)
 
     def change_peers(self, interface: str, changes: PeerChanges) -> None:
         """Change the peer table of a tunnel."""
@@ -140,7 +142,7 @@ class UserspacePlane:
         if tunnel is not None:
             self._loop.remove_reader(tunnel.tun.descriptor)
             self._release(tunnel.table.encapsulation.port)
-            self._acceptance.table_changed(interface)
+            self._renew(interface)
             self._parts.discard(tunnel.part)
 
     def _outer(self, port: int) -> OuterSocket:
@@ -162,6 +164,10 @@ class UserspacePlane:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
         self.remove(interface)
         self._share()
+
+    def _renew(self, interface: str) -> None:
+        self._acceptance.table_changed(interface)
+        self._on_demand.tables_changed()
 
     def _share(self, changed: Tunnel | None = None) -> None:
         """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3).
@@ -221,21 +227,9 @@ class UserspacePlane:
         """The tables in force, by interface."""
         return {name: tunnel.table for name, tunnel in self._tunnels.items()}
 
-    def send_control(
-        self, interface: str, packet: bytes, endpoint: IPv4Address, source: IPv4Address | None
-    ) -> None:
-        """Send an engine's own packet to ``endpoint``, past the forwarding table."""
-        tunnel = self._tunnels[interface]
-        encapsulation = tunnel.table.encapsulation
-        try:
-            tunnel.outer.send(
-                packet, ancillary(source, encapsulation.ttl, 0), (str(endpoint), 0), False
-            )
-        except OSError:
-            tunnel.counters.drop(DropReason.SEND_REFUSED)
-            return
-        tunnel.counters.packets_out += 1
-        tunnel.counters.bytes_out += len(packet)
+    def tunnel(self, interface: str) -> Tunnel:
+        """The tunnel of ``interface``, for what its engine sends and delivers past the table."""
+        return self._tunnels[interface]
 
     # From the TUN device to the underlay
 
@@ -269,6 +263,9 @@ class UserspacePlane:
             path = self._remember(tunnel, flow)
         counters = tunnel.counters
         if path.drop is not None:
+            if path.drop is DropReason.NO_PEER and tunnel.table.on_demand:
+                tunnel.control(Unresolved(packet))
+                return
             counters.drop(path.drop)
             if path.drop is DropReason.NO_RULE:
                 tunnel.answer(icmp_errors.no_route(tunnel.table, packet), self._clock())
@@ -360,6 +357,8 @@ class UserspacePlane:
             except BlockingIOError:
                 break
             except OSError:
+                continue
+            if self._on_demand.takes(one, port):
                 continue
             ports = struct.pack("!HH", one.port, port)
             self._receive_inner(one.packet, one.source + one.destination + ports, one.tos)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes <-> typed values: IPv4, IPv6, ICMPv4, ICMPv6 and Neighbor Discovery. No I/O, no state.
+"""Bytes <-> typed values: IPv4, IPv6, ICMPv4, ICMPv6, Neighbor Discovery, Teredo. No I/O, no state.
 
 One module a format; all raise ``WireError`` and nothing else on bytes that they cannot read and on
 values that do not fit. Import the formats from their modules: ``ipv4``, ``ipv6``, ``icmpv4``,

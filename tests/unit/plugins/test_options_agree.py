@@ -18,6 +18,8 @@ REQUIRED = {
     "portproxy": {"listen_port": "80", "connect_address": "www.example.com"},
     "sixrd_br": {"prefix": "2001:db8::/32"},
     "sixrd_ce": {"prefix": "2001:db8::/32", "border_relays": ["10.0.0.1"]},
+    "teredo_client": {"servers": ["206.73.118.1"]},
+    "teredo_server": {"server_address": "206.73.118.1"},
 }
 """What a kind cannot do without; the agent says so."""
 NOT_OF_THE_SPECIFICATION = {"name", "state", "wait", "socket"}

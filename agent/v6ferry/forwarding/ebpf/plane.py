@@ -27,7 +27,7 @@ from v6ferry.forwarding.ebpf.tables import (
     tunnel_entries,
 )
 from v6ferry.forwarding.table import Endpoint, TunnelTable
-from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl, Tunnel
+from v6ferry.forwarding.tunnel import Control, PeerChanges, Tunnel
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.bpf import BpfMap, BpfObject
 from v6ferry.system.errors import SystemFault
@@ -109,7 +109,7 @@ class EbpfPlane(UserspacePlane):
             layout.index_key(layout.UNCLAIMED), bytes(layout.COUNTERS.size)
         )
 
-    def add(self, tun: Tun, table: TunnelTable, control: Callable[[ReceivedControl], None]) -> None:
+    def add(self, tun: Tun, table: TunnelTable, control: Control) -> None:
         """Carry packets of ``tun`` as ``table`` says; ``control`` hears what is handed up."""
         super().add(tun, table, control)
         counters = self._programs.maps["tunnel_counters"]
@@ -324,7 +324,7 @@ class EbpfPlane(UserspacePlane):
             tunnel.tun.index,
             self._identifiers,
             watched=tunnel.soft_errors,
-            hand_up_refused=self._kernel_driver.exists(),
+            hand_up_refused=self._kernel_driver.exists() or tunnel.table.on_demand,
         )
         before = self._entries.get(interface) or TunnelEntries({}, {name: {} for name in _ORDER})
         for rule in entries.rules.keys() - before.rules.keys():

@@ -49,6 +49,21 @@ def test_file_is_for_people(file):
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+def test_file_with_a_key_is_for_nobody_else(directory, store):
+    client = {"servers": ["206.73.118.1"]}
+    store.save(check("teredo_client", "default", client))
+    file = directory / "resources/teredo_client/default.json"
+    assert file.stat().st_mode & 0o777 == 0o644
+    secret = {"client_identifier": "laptop", "key": "secret"}
+    store.save(check("teredo_client", "default", {**client, **secret}))
+    assert file.stat().st_mode & 0o777 == 0o600
+    server = {"server_address": "206.73.118.1", "clients": [secret]}
+    store.save(check("teredo_server", "default", server))
+    for folder in ("resources", "last-good"):
+        for path in (directory / folder).glob("teredo_*/default.json"):
+            assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_file_that_says_the_same_is_not_written_again(file, store):
     before = file.stat()
     store.save(check("isatap_host", "default", SPEC))

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Teredo (RFC 4380) with the security updates of RFC 5991 and extensions of RFC 6081.
+
+``server``         answers router solicitations and forwards bubbles, without state
+``client``         has an address from a server and reaches other clients and native hosts
+``relay``          forwards between clients and native hosts
+``qualification``  how a client gets its address and learns of its NAT
+``node``           what clients and relays have in common: finding peers
+``peers``          the peers of a node
+``outbox``         what all of them send
+"""

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Teredo client engine (RFC 4380 section 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from random import Random
+from typing import Any
+
+from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.teredo.node import RETRY, TeredoNode
+from v6ferry.engines.teredo.outbox import addresses_of
+from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
+from v6ferry.engines.teredo.qualification import Nat, Qualification, Server
+from v6ferry.engines.teredo.rate_limit import RateLimit
+from v6ferry.engines.teredo.specification import TeredoClientSpec
+from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
+from v6ferry.engines.tunnel import (
+    ALL_ADDRESSES,
+    ON_LINK_METRIC,
+    configured_address,
+    tunnel_mtu,
+    underlay_endpoints,
+)
+from v6ferry.forwarding.table import Endpoint
+from v6ferry.system.state import (
+    LINK_LOCAL_PREFIX,
+    HostFacts,
+    InterfaceAddress,
+    InterfaceState,
+    Route,
+)
+from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
+from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
+from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
+
+_GLOBAL = IPv6Network("2000::/3")
+_RANDOM_FLAGS = 0x3CFF
+"""The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
+_FIRST_PORT, _LAST_PORT = 49152, 65535
+_ECHO_DATA_LENGTH = 8
+_ANSWERS = 5
+"""Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
+
+
+class TeredoClient(TeredoNode):
+    """A Teredo client.
+
+    Args:
+        spec: what the user set.
+        random: makes nonces, flags and the port.
+        now: the time at which the engine starts.
+    """
+
+    def __init__(self, spec: TeredoClientSpec, random: Random, now: float) -> None:
+        super().__init__(
+            random, now, globally_unique=spec.globally_unique, most_peers=spec.most_peers
+        )
+        self._spec = spec
+        self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
+        self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
+        self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
+        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
+        self._asked: tuple[object, ...] = ()
+        self._qualification = self._new_qualification()
+        self._address: IPv6Address | None = None
+        self._wanted: Wanted | None = None
+
+    # What the engine is told
+
+    def update_spec(self, spec: TeredoClientSpec, now: float) -> None:
+        """See ``Engine.update_spec``."""
+        before, self._spec = self._spec, spec
+        self._globally_unique = spec.globally_unique
+        self._peers.most = spec.most_peers
+        settings = ("cone_bit", "refresh_interval", "secret", "client_port")
+        if any(getattr(before, one) != getattr(spec, one) for one in settings):
+            self._qualification = self._new_qualification()
+            self._asked = ()
+        self._ask(now)
+
+    def update_facts(self, facts: HostFacts, now: float) -> None:
+        """See ``Engine.update_facts``."""
+        self._facts = facts
+        self._wanted = None
+        self._ask(now)
+
+    def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
+        """See ``Engine.name_resolved``; a server whose name is gone keeps its last address."""
+        if addresses and name in self._spec.servers:
+            self._resolved[name] = addresses
+            self._ask(now)
+
+    def handle_timer(self, now: float) -> None:
+        """See ``Engine.handle_timer``."""
+        super().handle_timer(now)
+        self._qualification.handle_timer(now)
+        self._follow(now)
+
+    def next_deadline(self) -> float | None:
+        """See ``Engine.next_deadline``."""
+        times = (super().next_deadline(), self._qualification.next_deadline())
+        return min((one for one in times if one is not None), default=None)
+
+    def _receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
+        is_server = source.port == TEREDO_PORT and self._qualification.is_server(source.address)
+        if not is_server:
+            return super()._receive(datagram, source, now)
+        if neighbor_discovery_type(datagram.packet) is not None:
+            why = self._qualification.receive(datagram, source, now)
+            self._follow(now)
+            return why
+        if not is_bubble(datagram.packet) or datagram.origin is None:
+            return "neither advertisement nor bubble from the server"
+        inner_source, destination = addresses_of(datagram.packet)
+        origin = Endpoint(datagram.origin.address, datagram.origin.port)
+        if destination == self._address and inner_source in LINK_LOCAL_PREFIX:
+            return self._received_bubble_of_nobody(inner_source, origin, now)
+        if destination != self._address or inner_source not in _GLOBAL:
+            return "inner source or destination on the way in"
+        return self._received_indirect_bubble(datagram, origin, now)
+
+    def _received_bubble_of_nobody(
+        self, source: IPv6Address, origin: Endpoint, now: float
+    ) -> str | None:
+        """Answer a bubble whose source says nothing, as those of miredo do: open the NAT."""
+        if self._address is None or not self._may_be_far_end(origin):
+            return "origin of a bubble"
+        if not self._answers.allows(origin.address, now):
+            return "more bubbles of a peer than are answered"
+        self._send(TeredoDatagram(bubble(self._address, source)), origin)
+        return None
+
+    # Qualification
+
+    def _new_qualification(self) -> Qualification:
+        return Qualification(
+            self._random,
+            secret=self._spec.secret,
+            probes_cone=self._spec.cone_bit,
+            interval=self._spec.refresh_interval,
+        )
+
+    def _ask(self, now: float) -> None:
+        """Ask the servers anew if they are others, or if the network is another one."""
+        self._wanted = None
+        idle = self._idle()
+        servers = () if idle else self._servers()
+        asked = (servers, underlay_endpoints(self._spec.tunnel, self._facts), self._port())
+        if asked != self._asked:
+            self._asked = asked
+            if servers and asked[1]:
+                self._qualification.begin(servers, self._facts.host_endpoints, now)
+            else:
+                self._qualification.end()
+        self._follow(now)
+
+    def _follow(self, now: float) -> None:
+        """Do what the qualification says, and have the address that it gives."""
+        for one in self._qualification.solicitations():
+            self._send(one.datagram, one.endpoint)
+        address = self._formed_address()
+        if address != self._address:
+            self._address = address
+            self._wanted = None
+            self._forget_peers()
+
+    def _formed_address(self) -> IPv6Address | None:
+        found = self._qualification
+        if not found.is_settled or found.mapped is None or found.server is None:
+            return None
+        if self._spec.type == "natawareclient" and found.nat is Nat.NONE:
+            return None
+        flags = self._flags | (TEREDO_CONE_FLAG if found.nat is Nat.CONE else 0)
+        server = found.server.primary
+        return TeredoAddress(server, found.mapped.address, found.mapped.port, flags).encode()
+
+    def _servers(self) -> tuple[Server, ...]:
+        servers: list[Server] = []
+        for position, name in enumerate(self._spec.servers):
+            configured = configured_address(name)
+            addresses = self._resolved.get(name, ()) if configured is None else (configured,)
+            for primary in addresses[:1]:
+                secondary = primary + 1
+                if position == 0 and self._spec.secondary_server is not None:
+                    secondary = self._spec.secondary_server
+                servers.append(Server(primary, secondary))
+        return tuple(servers)
+
+    def _idle(self) -> str | None:
+        """Why Teredo is not used although it could be; None if it is."""
+        if self._spec.type == "disabled":
+            return "disabled (type)"
+        if not self._spec.last_resort:
+            return None
+        for interface, addresses in sorted(self._facts.preferred_addresses.items()):
+            for one in addresses:
+                if one in _GLOBAL and one not in TEREDO_PREFIX:
+                    return (
+                        f"idle: there is other IPv6, {one} on {interface}, and Teredo is the last"
+                        " resort; set last_resort to false to use it all the same"
+                    )
+        return None
+
+    def _port(self) -> int:
+        return self._spec.client_port or self._own_port
+
+    # What differs from relays
+
+    def _address_for(self, peer: Peer) -> IPv6Address | None:
+        return self._address
+
+    def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
+        return source == self._address and destination in _GLOBAL
+
+    def _may_receive(self, packet: bytes) -> bool:
+        source, destination = addresses_of(packet)
+        return destination == self._address and source in _GLOBAL and source != destination
+
+    def _opens_nat(self) -> bool:
+        return self._qualification.nat not in (Nat.NONE, Nat.CONE)
+
+    def _has_one_port(self) -> bool:
+        return self._qualification.nat is not Nat.SYMMETRIC
+
+    def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
+        """RFC 6081 section 5.5: a NAT may not let us turn around to a peer behind it."""
+        mapped, endpoints = self._qualification.mapped, self._endpoints()
+        behind_the_same = (
+            mapped is not None and peer.parts is not None and peer.parts.client == mapped.address
+        )
+        if not behind_the_same or self._qualification.nat is Nat.NONE:
+            return ()
+        return tuple(Origin(one, self._port()) for one in endpoints[:4])
+
+    def _look_for_native(self, peer: Peer, now: float) -> None:
+        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
+        server = self._qualification.server
+        if self._address is None or server is None:
+            return
+        if peer.echo_data is None:
+            peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
+        header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
+        message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
+        packet = icmpv6_packet(self._address, peer.address, message, hop_limit=64)
+        self._send(TeredoDatagram(packet), Endpoint(server.primary, TEREDO_PORT))
+
+    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
+        return (
+            peer.echo_data is not None
+            and packet[6] == NEXT_HEADER_ICMPV6
+            and packet[IPV6_HEADER_LENGTH : IPV6_HEADER_LENGTH + 1]
+            == bytes((Icmpv6Type.ECHO_REPLY,))
+            and packet[IPV6_HEADER_LENGTH + 8 :] == peer.echo_data
+        )
+
+    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
+        if is_bubble(packet):
+            return "bubble of an unknown relay"
+        self._use(peer, now)
+        peer.incoming.append((source, packet))
+        del peer.incoming[:-QUEUE_LENGTH]
+        if now - peer.last_attempt >= RETRY:
+            self._attempt(peer, now)
+        return "packet of an unknown relay, kept until it is known"
+
+    # What the engine wants
+
+    def _endpoints(self) -> tuple[IPv4Address, ...]:
+        return underlay_endpoints(self._spec.tunnel, self._facts)
+
+    def wanted(self, now: float) -> Wanted:
+        """See ``Engine.wanted``."""
+        if self._wanted is None:
+            self._wanted = self._make_wanted()
+        return self._wanted
+
+    def _make_wanted(self) -> Wanted:
+        spec = self._spec
+        addresses = () if self._address is None else (self._address,)
+        routes: tuple[Route, ...] = ()
+        if addresses:
+            routes = (
+                Route(TEREDO_PREFIX, None, ON_LINK_METRIC),
+                Route(ALL_ADDRESSES, None, spec.route_metric),
+            )
+        names = {one for one in spec.servers if configured_address(one) is None}
+        return Wanted(
+            interface=InterfaceState(
+                spec.tunnel.interface,
+                tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
+                tuple(InterfaceAddress(one, 128) for one in addresses),
+                routes,
+            ),
+            table=teredo_table(
+                spec.tunnel,
+                self._facts,
+                self._endpoints(),
+                self._port(),
+                addresses,
+                (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
+                only(addresses),
+            ),
+            names=frozenset() if self._idle() else frozenset(names),
+            name_refresh_interval=spec.server_refresh_interval,
+        )
+
+    # Status, succession
+
+    def status(self, now: float) -> dict[str, Any]:
+        """See ``Engine.status``; idle as the type wants it is ready."""
+        found, idle = self._qualification, self._idle()
+        mapped = found.mapped
+        return {
+            "ready": bool(idle or self._address is not None),
+            "summary": self._summary(idle),
+            "interface": self._spec.tunnel.interface,
+            "type": self._spec.type,
+            "active": self._address is not None,
+            "addresses": [] if self._address is None else [{"address": str(self._address)}],
+            "nat": found.nat.value,
+            "server": None if found.server is None else str(found.server.primary),
+            "mapped_address": None if mapped is None else str(mapped.address),
+            "mapped_port": None if mapped is None else mapped.port,
+            "client_port": self._port(),
+            "peers": len(self._peers),
+            "discarded": dict(sorted(self._discarded.items())),
+        } | ({"unresolved_names": unresolved} if (unresolved := self._unresolved(idle)) else {})
+
+    def _unresolved(self, idle: str | None) -> list[str]:
+        names = () if idle else self._spec.servers
+        return [
+            one for one in names if configured_address(one) is None and one not in self._resolved
+        ]
+
+    def _summary(self, idle: str | None) -> str:
+        found = self._qualification
+        if idle is not None:
+            return idle
+        if self._address is not None:
+            server = found.server.primary if found.server else None
+            return f"{self._address} from the server {server}; NAT: {found.nat.value}"
+        if not self._endpoints():
+            return "no IPv4 address that the tunnel may use"
+        if self._unresolved(idle) and not self._servers():
+            return f"the server {self._unresolved(idle)[0]} has no IPv4 address so far"
+        if found.nat is Nat.NONE:
+            return "idle: there is no NAT, and type is natawareclient"
+        return found.problem or "the server has not answered so far"
+
+    def snapshot(self) -> dict[str, Any]:
+        """See ``Engine.snapshot``: what our address is made of, and the servers' addresses."""
+        return {
+            "flags": self._flags,
+            "port": self._own_port,
+            "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
+        }
+
+    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
+        """See ``Engine.restore``."""
+        try:
+            flags, port = int(snapshot["flags"]), int(snapshot["port"])
+            resolved = {
+                str(name): tuple(map(IPv4Address, addresses))
+                for name, addresses in snapshot["servers"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._discard("snapshot: malformed")
+            return
+        if _FIRST_PORT <= port <= _LAST_PORT:
+            self._own_port = port
+        self._flags = flags & _RANDOM_FLAGS
+        self._resolved = resolved

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What clients and relays have in common: finding peers by bubbles and telling that it is they.
+
+RFC 4380 sections 5.2.3 to 5.2.6 and 5.4, RFC 6081 section 5.1: a *direct* bubble goes to the peer
+and opens our NAT; an *indirect* one goes through the peer's server, and has it open its own. An
+indirect bubble carries our nonce, and the direct bubble that answers it repeats it: so a peer is
+known whose symmetric NAT gives it a port that its address does not tell.
+"""
+
+from __future__ import annotations
+
+import heapq
+from ipaddress import IPv4Address, IPv6Address
+from itertools import count
+from random import Random
+
+from v6ferry.addresses.teredo import TeredoAddress, decode
+from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
+from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList
+from v6ferry.forwarding.table import Endpoint
+from v6ferry.wire.icmpv6 import (
+    Icmpv6Type,
+    UnreachableCode,
+    icmpv6_error,
+    may_answer_with_error,
+)
+from v6ferry.wire.parser import WireError
+from v6ferry.wire.teredo import (
+    TEREDO_PORT,
+    Origin,
+    TeredoDatagram,
+    Trailers,
+    bubble,
+    is_bubble,
+)
+
+ATTEMPTS = 3
+"""Bubbles or echo requests to a peer that is silent (RFC 4380 section 5.2.6)."""
+RETRY = 2.0
+"""Seconds between them."""
+SILENCE = 300.0
+"""Seconds in which a peer that was silent is not tried again."""
+ADMISSION = 10.0
+"""Seconds that the plane sends to a peer and takes from it without asking. What it carries then is
+not heard of here, so a peer that goes on sending has the rest of ``TRUST`` to be heard again."""
+SHORTEST_ANSWER = 1.0
+"""Seconds between answers to the bubbles of one peer."""
+SWEEP = 60.0
+
+
+class TeredoNode(TeredoEngine):
+    """Finds peers.
+
+    Args:
+        random: makes nonces.
+        now: the time at which the engine starts.
+        globally_unique: whether only globally unique IPv4 addresses are spoken to.
+        most_peers: that are remembered.
+    """
+
+    def __init__(
+        self, random: Random, now: float, *, globally_unique: bool, most_peers: int
+    ) -> None:
+        super().__init__(globally_unique=globally_unique)
+        self._random = random
+        self._peers = PeerList(most_peers)
+        self._due: list[tuple[float, int, IPv6Address]] = []
+        self._serial = count()
+        self._sweep_at = now + SWEEP
+
+    # What differs between clients and relays
+
+    def _address_for(self, peer: Peer) -> IPv6Address | None:
+        """The source of our bubbles to a peer; None if there is none yet."""
+        raise NotImplementedError
+
+    def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
+        raise NotImplementedError
+
+    def _may_receive(self, packet: bytes) -> bool:
+        raise NotImplementedError
+
+    def _opens_nat(self) -> bool:
+        """Whether a NAT may keep from us what nobody has asked for."""
+        raise NotImplementedError
+
+    def _has_one_port(self) -> bool:
+        """Whether everybody sees us at the same endpoint."""
+        return True
+
+    def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
+        """Where else we may be reached by a peer."""
+        return ()
+
+    def _look_for_native(self, peer: Peer, now: float) -> None:
+        """Try to find out by which relay a native host is reached."""
+
+    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
+        """A packet of a native host has come from a relay unknown so far; why it is discarded."""
+        return "native source"
+
+    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
+        """Whether a packet answers ``_look_for_native``."""
+        return False
+
+    # Packets on their way out
+
+    def find_peer(self, packet: bytes, now: float) -> None:
+        """See ``DatagramEngine.find_peer`` (RFC 4380 section 5.2.4)."""
+        source, destination = addresses_of(packet)
+        if not self._may_send(source, destination):
+            self._discard("inner source or destination on the way out")
+            return
+        peer = self._peer(destination)
+        self._use(peer, now)
+        endpoint = peer.endpoint if peer.is_reachable(now) else self._cone_endpoint(peer)
+        if endpoint is not None:
+            self._send_packet(peer, packet, endpoint, now)
+            if peer.unheard_since is None:
+                # An answer comes by here if the plane does not know the peer, and is heard of.
+                peer.unheard_since = now
+            elif now - peer.unheard_since > SHORTEST_ANSWER:
+                self._admit(peer, endpoint, now)
+            return
+        if not peer.keep(packet):
+            self._discard("queue of a peer is full")
+        if now - peer.last_attempt < RETRY:
+            return
+        if peer.attempts >= ATTEMPTS:
+            if now - peer.last_attempt < SILENCE:
+                self._give_up(peer)
+                return
+            peer.attempts = 0
+        self._attempt(peer, now)
+
+    def _send_packet(self, peer: Peer, packet: bytes, endpoint: Endpoint, now: float) -> None:
+        peer.last_direct = now
+        self._send(TeredoDatagram(packet), endpoint)
+
+    def _cone_endpoint(self, peer: Peer) -> Endpoint | None:
+        """Where a peer is that says that its NAT lets everybody in.
+
+        It could not tell that it is we if we have another port for everybody.
+        """
+        if peer.parts is None or not peer.parts.cone or not self._has_one_port():
+            return None
+        endpoint = _mapped(peer.parts)
+        return endpoint if self._may_be_far_end(endpoint) else None
+
+    def _attempt(self, peer: Peer, now: float) -> None:
+        peer.attempts += 1
+        peer.last_attempt = now
+        if peer.parts is None:
+            self._look_for_native(peer, now)
+        else:
+            if self._opens_nat():
+                self._send_direct_bubbles(peer, now)
+            self._send_indirect_bubble(peer, now)
+        self._wake(peer, now + RETRY)
+
+    def _give_up(self, peer: Peer) -> None:
+        outgoing, peer.outgoing = peer.outgoing, []
+        peer.incoming.clear()
+        address = self._address_for(peer)
+        for packet in outgoing:
+            self._discard("peer does not answer")
+            if address is not None and may_answer_with_error(
+                packet, Icmpv6Type.DESTINATION_UNREACHABLE
+            ):
+                self._deliveries.append(
+                    icmpv6_error(
+                        Icmpv6Type.DESTINATION_UNREACHABLE,
+                        UnreachableCode.ADDRESS_UNREACHABLE,
+                        0,
+                        address,
+                        packet,
+                    )
+                )
+
+    # Bubbles
+
+    def _send_direct_bubbles(self, peer: Peer, now: float) -> None:
+        if peer.parts is None:
+            return
+        endpoints = [one for one in (_mapped(peer.parts),) if self._may_be_far_end(one)]
+        if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
+            endpoints.append(peer.endpoint)
+        for endpoint in (*endpoints, *peer.alternates):
+            self._send_direct_bubble(peer, endpoint, now)
+
+    def _send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+        address = self._address_for(peer)
+        if address is None:
+            return
+        peer.last_direct = now
+        trailers = Trailers(nonce=peer.their_nonce)
+        self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
+
+    def _send_indirect_bubble(self, peer: Peer, now: float) -> None:
+        address = self._address_for(peer)
+        if peer.parts is None or address is None:
+            return
+        server = Endpoint(peer.parts.server, TEREDO_PORT)
+        if not self._may_be_far_end(server):
+            self._discard("server of a peer that nobody speaks to")
+            return
+        peer.last_indirect = now
+        trailers = Trailers(nonce=peer.nonce, alternate_addresses=self._alternates_for(peer))
+        self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), server)
+
+    # Packets on their way in
+
+    def receive_datagram(
+        self, payload: bytes, source: Endpoint, destination: IPv4Address, now: float
+    ) -> None:
+        """See ``DatagramEngine.receive_datagram``."""
+        try:
+            datagram = TeredoDatagram.parse(payload)
+        except WireError as error:
+            self._discard(f"bad {error.field}")
+            return
+        why = self._receive(datagram, source, now)
+        if why is not None:
+            self._discard(why)
+
+    def _receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
+        """Take a datagram; return why not, if not."""
+        return self._receive_from_peer(datagram, source, now)
+
+    def _receive_from_peer(
+        self, datagram: TeredoDatagram, source: Endpoint, now: float
+    ) -> str | None:
+        """RFC 4380 section 5.2.3: it has to be certain that a packet is its sender's."""
+        packet = datagram.packet
+        if not self._may_receive(packet):
+            return "inner source or destination on the way in"
+        address, _destination = addresses_of(packet)
+        known = self._peers.get(address)
+        by_nonce = known is not None and datagram.trailers.nonce == known.nonce
+        is_known = known is not None and known.trusted and known.endpoint == source
+        if not (by_nonce or is_known or self._may_be_far_end(source)):
+            return "outer source"
+        parts = decode(address)
+        is_mapped = parts is not None and source == _mapped(parts)
+        if parts is not None and not (by_nonce or is_mapped or is_known):
+            return "outer source is not the mapped address"
+        peer = known or self._peer(address)
+        if not (by_nonce or is_mapped or is_known):
+            if not self._answers_look(peer, packet):
+                return self._received_from_native(peer, source, packet, now)
+        elif not is_bubble(packet) and not self._answers_look(peer, packet):
+            self._deliveries.append(packet)
+        moved = peer.endpoint != source
+        if not self._may_be_far_end(source) and peer.their_nonce is None:
+            # It is beside us and would not know us there: its own bubble, which is on its way
+            # through our server, brings the nonce for that.
+            return None
+        sent = self._heard(peer, source, now)
+        if is_bubble(packet) and by_nonce and moved and not sent:
+            # The peer cannot know that it was heard, nor where we are if our address does not say.
+            self._send_direct_bubble(peer, source, now)
+        return None
+
+    def _heard(self, peer: Peer, source: Endpoint, now: float) -> bool:
+        """A peer has sent from ``source``; return whether something has waited for that."""
+        peer.trust(source, now)
+        self._use(peer, now)
+        outgoing, peer.outgoing = peer.outgoing, []
+        for packet in outgoing:
+            self._send_packet(peer, packet, source, now)
+        incoming, peer.incoming = peer.incoming, []
+        self._deliveries += [packet for endpoint, packet in incoming if endpoint == source]
+        self._admit(peer, source, now)
+        return bool(outgoing)
+
+    def _received_indirect_bubble(
+        self, datagram: TeredoDatagram, relay: Endpoint, now: float
+    ) -> str | None:
+        """A bubble came through our server: open our NAT for its sender (section 5.2.3).
+
+        Args:
+            datagram: with the bubble.
+            relay: the origin, which is where a native sender's relay is.
+            now: seconds.
+        """
+        address, _destination = addresses_of(datagram.packet)
+        peer = self._peer(address)
+        self._use(peer, now)
+        if datagram.trailers.nonce is not None:
+            peer.their_nonce = datagram.trailers.nonce
+        if now - peer.last_answer < SHORTEST_ANSWER:
+            return "more bubbles of a peer than are answered"
+        peer.last_answer = now
+        if now - min(peer.last_reception, peer.last_direct) < SHORTEST_ANSWER:
+            return None  # we have found each other meanwhile
+        if peer.parts is None:
+            if not self._may_be_far_end(relay):
+                return "origin of a bubble"
+            self._send_direct_bubble(peer, relay, now)
+            return None
+        peer.alternates = self._usable_alternates(peer, datagram.trailers)
+        self._send_direct_bubbles(peer, now)
+        if peer.their_nonce is not None and now - peer.last_indirect >= RETRY:
+            # It may be behind a symmetric NAT: then only an answer to our nonce tells us where.
+            self._send_indirect_bubble(peer, now)
+        return None
+
+    def _usable_alternates(self, peer: Peer, trailers: Trailers) -> tuple[Endpoint, ...]:
+        """Where else a peer may be, if that can be: behind the same NAT (RFC 6081 section 5.5)."""
+        if not self._alternates_for(peer):
+            return ()
+        return tuple(Endpoint(one.address, one.port) for one in trailers.alternate_addresses)
+
+    # The peers
+
+    def _peer(self, address: IPv6Address) -> Peer:
+        known = self._peers.get(address)
+        if known is not None:
+            return known
+        peer, gone = self._peers.add(address, self._random.getrandbits(32))
+        self._let_go(gone)
+        return peer
+
+    def _use(self, peer: Peer, now: float) -> None:
+        self._let_go(self._peers.use(peer, now))
+
+    def _let_go(self, peer: Peer | None) -> None:
+        if peer is not None and peer.admitted:
+            self._changes[peer.address] = None
+            peer.admitted = False
+
+    def _admit(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+        """Have the plane carry packets between us and a peer."""
+        self._changes[peer.address] = endpoint
+        peer.admitted, peer.unheard_since = True, None
+        until = now + ADMISSION
+        if peer.trusted:
+            until = min(until, max(peer.last_reception + TRUST, now))
+        self._wake(peer, until)
+        peer.admitted_until = until
+
+    def _forget_peers(self) -> None:
+        """Our own address is another one: nobody knows us any more."""
+        for peer in list(self._peers):
+            self._let_go(peer)
+            self._peers.remove(peer)
+
+    # Time
+
+    def _wake(self, peer: Peer, when: float) -> None:
+        heapq.heappush(self._due, (when, next(self._serial), peer.address))
+
+    def next_deadline(self) -> float | None:
+        """See ``Engine.next_deadline``."""
+        first = self._due[0][0] if self._due else self._sweep_at
+        return min(first, self._sweep_at)
+
+    def handle_timer(self, now: float) -> None:
+        """See ``Engine.handle_timer``."""
+        while self._due and self._due[0][0] <= now:
+            _when, _serial, address = heapq.heappop(self._due)
+            peer = self._peers.get(address)
+            if peer is not None:
+                self._peer_due(peer, now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP
+            for peer in self._peers.stale(now):
+                self._let_go(peer)
+                self._peers.remove(peer)
+
+    def _peer_due(self, peer: Peer, now: float) -> None:
+        if peer.admitted and now >= peer.admitted_until:
+            self._let_go(peer)
+        if peer.waits and now - peer.last_attempt >= RETRY:
+            if peer.attempts < ATTEMPTS:
+                self._attempt(peer, now)
+            else:
+                self._give_up(peer)
+
+
+def _mapped(parts: TeredoAddress) -> Endpoint:
+    return Endpoint(parts.client, parts.port)

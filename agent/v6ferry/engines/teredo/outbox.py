@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Teredo engines have to send, until their driver takes it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
+from v6ferry.engines.interface import OutgoingDatagram
+from v6ferry.engines.quiet import QuietEngine
+from v6ferry.forwarding.table import Endpoint
+from v6ferry.forwarding.tunnel import PeerChanges
+from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
+from v6ferry.wire.teredo import TeredoDatagram
+
+
+class TeredoEngine(QuietEngine):
+    """Holds datagrams, packets and changes of the peer table, and counts what it discards."""
+
+    def __init__(self, *, globally_unique: bool) -> None:
+        super().__init__()
+        self._globally_unique = globally_unique
+        self._datagrams: list[OutgoingDatagram] = []
+        self._deliveries: list[bytes] = []
+        self._changes: dict[IPv6Address, Endpoint | None] = {}
+        self._discarded: dict[str, int] = {}
+
+    def receive(
+        self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float
+    ) -> None:
+        """See ``Engine.receive``: nothing comes but datagrams."""
+
+    def find_peer(self, packet: bytes, now: float) -> None:
+        """See ``DatagramEngine.find_peer``: whoever has no peers sends nothing on."""
+        self._discard("packet for which there is no peer")
+
+    def datagrams_to_send(self) -> list[OutgoingDatagram]:
+        """See ``DatagramEngine.datagrams_to_send``."""
+        taken, self._datagrams = self._datagrams, []
+        return taken
+
+    def packets_to_deliver(self) -> list[bytes]:
+        """See ``DatagramEngine.packets_to_deliver``."""
+        taken, self._deliveries = self._deliveries, []
+        return taken
+
+    def peer_changes(self) -> PeerChanges:
+        """See ``DatagramEngine.peer_changes``."""
+        taken, self._changes = self._changes, {}
+        return taken
+
+    def _send(
+        self, datagram: TeredoDatagram, endpoint: Endpoint, source: IPv4Address | None = None
+    ) -> None:
+        self._datagrams.append(OutgoingDatagram(datagram.build(), endpoint, source))
+
+    def _discard(self, why: str) -> None:
+        self._discarded[why] = self._discarded.get(why, 0) + 1
+
+    def _may_be_far_end(self, endpoint: Endpoint) -> bool:
+        """Whether Teredo speaks to an endpoint (RFC 4380 section 5.2.4)."""
+        address = endpoint.address
+        if not endpoint.port or address in self._facts.host_endpoints:
+            return False
+        if self._globally_unique:
+            return is_globally_unique(address)
+        return is_unicast_endpoint(address) and address not in self._facts.broadcast_addresses
+
+
+def addresses_of(packet: bytes) -> tuple[IPv6Address, IPv6Address]:
+    """Source and destination of an IPv6 packet."""
+    return IPv6Address(packet[8:24]), IPv6Address(packet[24:IPV6_HEADER_LENGTH])

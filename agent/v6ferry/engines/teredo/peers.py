@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The peers of a Teredo node (RFC 4380 section 5.2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from math import inf
+
+from v6ferry.addresses.teredo import TeredoAddress, decode
+from v6ferry.forwarding.table import Endpoint
+
+TRUST = 30.0
+"""Seconds after a reception in which packets go to the peer without more ado (section 5.2)."""
+LIFETIME = 600.0
+"""Seconds that a peer is remembered without a packet."""
+QUEUE_LENGTH = 16
+"""Packets kept for a peer that is being found."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """What a node knows of one IPv6 address at the far end.
+
+    Times are seconds on the engine's clock; those of what has never been are -inf.
+    """
+
+    address: IPv6Address
+    nonce: int
+    """The 32 bits by which we know answers to our bubbles (RFC 6081 section 5.1)."""
+    parts: TeredoAddress | None = None
+    """None for a native host."""
+    endpoint: Endpoint | None = None
+    """Where it has been heard from, or is to be found."""
+    trusted: bool = False
+    last_reception: float = -inf
+    last_use: float = -inf
+    their_nonce: int | None = None
+    """The one by which it knows our answers."""
+    alternates: tuple[Endpoint, ...] = ()
+    """Where else it may be, as it says (RFC 6081 section 5.5)."""
+    attempts: int = 0
+    """Bubbles or echo requests sent since it was heard last."""
+    last_attempt: float = -inf
+    last_direct: float = -inf
+    """When anything was sent straight to it."""
+    last_indirect: float = -inf
+    echo_data: bytes | None = None
+    """By which we know the answer to our echo request (section 5.2.9)."""
+    outgoing: list[bytes] = field(default_factory=list)
+    """Packets that wait until it is found, in order."""
+    incoming: list[tuple[Endpoint, bytes]] = field(default_factory=list)
+    """Packets that wait until it is certain that they are the peer's."""
+    last_answer: float = -inf
+    """When a bubble of it, through our server, was answered last."""
+    admitted: bool = False
+    """Whether the plane's peer table has it."""
+    admitted_until: float = -inf
+    unheard_since: float | None = None
+    """When a packet was sent to it that nothing has answered."""
+
+    def is_reachable(self, now: float) -> bool:
+        """Whether packets may be sent to it at once."""
+        return self.trusted and now - self.last_reception < TRUST
+
+    @property
+    def waits(self) -> bool:
+        """Whether packets wait for it."""
+        return bool(self.outgoing or self.incoming)
+
+    def trust(self, endpoint: Endpoint, now: float) -> None:
+        """It is certain that the peer has sent from ``endpoint`` just now."""
+        self.endpoint, self.trusted = endpoint, True
+        self.last_reception = self.last_use = now
+        self.attempts, self.last_attempt = 0, -inf
+
+    def keep(self, packet: bytes) -> bool:
+        """Keep a packet for it; False if an older one had to go."""
+        self.outgoing.append(packet)
+        if len(self.outgoing) <= QUEUE_LENGTH:
+            return True
+        del self.outgoing[0]
+        return False
+
+
+class PeerList:
+    """Peers by address, with room for so many and no more.
+
+    Args:
+        most: peers that are trusted, and as many again that are not: whoever makes peers up can
+            push out other strangers only.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._trusted: OrderedDict[IPv6Address, Peer] = OrderedDict()
+        self._strangers: OrderedDict[IPv6Address, Peer] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._trusted) + len(self._strangers)
+
+    def __iter__(self) -> Iterator[Peer]:
+        yield from self._trusted.values()
+        yield from self._strangers.values()
+
+    def get(self, address: IPv6Address) -> Peer | None:
+        """The peer with an address, if known."""
+        return self._trusted.get(address) or self._strangers.get(address)
+
+    def add(self, address: IPv6Address, nonce: int) -> tuple[Peer, Peer | None]:
+        """Make a peer; the other one had to go for it."""
+        peer = self._strangers[address] = Peer(address, nonce, decode(address))
+        return peer, self._shrink(self._strangers)
+
+    def use(self, peer: Peer, now: float) -> Peer | None:
+        """The peer is in use; return the one that has to go for it."""
+        peer.last_use = now
+        if not peer.trusted:
+            self._strangers.move_to_end(peer.address)
+            return None
+        self._strangers.pop(peer.address, None)
+        self._trusted[peer.address] = peer
+        self._trusted.move_to_end(peer.address)
+        return self._shrink(self._trusted)
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a peer."""
+        self._trusted.pop(peer.address, None)
+        self._strangers.pop(peer.address, None)
+
+    def stale(self, now: float) -> list[Peer]:
+        """Peers that nothing was heard of or sent to for ten minutes."""
+        return [
+            peer
+            for group in (self._trusted, self._strangers)
+            for peer in _oldest(group, now - LIFETIME)
+        ]
+
+    def _shrink(self, group: OrderedDict[IPv6Address, Peer]) -> Peer | None:
+        return group.popitem(last=False)[1] if len(group) > self.most else None
+
+
+def _oldest(group: OrderedDict[IPv6Address, Peer], before: float) -> Iterator[Peer]:
+    for peer in group.values():
+        if peer.last_use >= before:
+            return
+        yield peer

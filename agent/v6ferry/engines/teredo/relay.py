@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Teredo relay engine (RFC 4380 section 5.4), for native hosts or for its own host alone."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from random import Random
+from typing import Any
+
+from v6ferry.addresses.teredo import TEREDO_PREFIX
+from v6ferry.engines.interface import Wanted
+from v6ferry.engines.teredo.node import TeredoNode
+from v6ferry.engines.teredo.outbox import addresses_of
+from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.specification import TeredoRelaySpec
+from v6ferry.engines.teredo.tables import NATIVE_SIDE, OVERHEAD, only, teredo_table
+from v6ferry.engines.tunnel import tunnel_mtu, underlay_endpoints
+from v6ferry.system.state import HostFacts, InterfaceState, Route
+from v6ferry.wire.teredo import is_bubble
+
+_GLOBAL = IPv6Network("2000::/3")
+
+
+class TeredoRelay(TeredoNode):
+    """A Teredo relay, or a host-specific one.
+
+    Args:
+        spec: what the user set.
+        random: makes nonces.
+        now: the time at which the engine starts.
+    """
+
+    def __init__(self, spec: TeredoRelaySpec, random: Random, now: float) -> None:
+        super().__init__(
+            random, now, globally_unique=spec.globally_unique, most_peers=spec.most_peers
+        )
+        self._spec = spec
+        self._wanted: Wanted | None = None
+
+    # What the engine is told
+
+    def update_spec(self, spec: TeredoRelaySpec, now: float) -> None:
+        """See ``Engine.update_spec``."""
+        if (spec.host_specific, spec.port) != (self._spec.host_specific, self._spec.port):
+            self._forget_peers()
+        self._spec, self._wanted = spec, None
+        self._globally_unique = spec.globally_unique
+        self._peers.most = spec.most_peers
+
+    def update_facts(self, facts: HostFacts, now: float) -> None:
+        """See ``Engine.update_facts``."""
+        self._facts, self._wanted = facts, None
+
+    # What differs from clients
+
+    def _native(self) -> tuple[IPv6Address, ...]:
+        """The host's own native addresses."""
+        return tuple(
+            one
+            for _interface, addresses in sorted(self._facts.preferred_addresses.items())
+            for one in addresses
+            if _is_native(one)
+        )
+
+    def _address_for(self, peer: Peer) -> IPv6Address | None:
+        return next(iter(self._native()), None)
+
+    def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
+        return destination in TEREDO_PREFIX and self._is_near(source)
+
+    def _may_receive(self, packet: bytes) -> bool:
+        source, destination = addresses_of(packet)
+        if is_bubble(packet) and destination not in self._native():
+            return False
+        return source in TEREDO_PREFIX and self._is_near(destination)
+
+    def _is_near(self, address: IPv6Address) -> bool:
+        return address in self._native() if self._spec.host_specific else _is_native(address)
+
+    def _opens_nat(self) -> bool:
+        return self._spec.opens_nat
+
+    # What the engine wants
+
+    def _endpoints(self) -> tuple[IPv4Address, ...]:
+        return underlay_endpoints(self._spec.tunnel, self._facts)
+
+    def wanted(self, now: float) -> Wanted:
+        """See ``Engine.wanted``."""
+        if self._wanted is None:
+            self._wanted = self._make_wanted()
+        return self._wanted
+
+    def _make_wanted(self) -> Wanted:
+        spec, endpoints, native = self._spec, self._endpoints(), self._native()
+        works = bool(endpoints and native)
+        # RFC 4380 section 5.4: nothing but the whole prefix, and never a part of it.
+        routes = (Route(TEREDO_PREFIX, None, spec.route_metric),) if works else ()
+        return Wanted(
+            interface=InterfaceState(
+                spec.tunnel.interface,
+                tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
+                (),
+                routes,
+                forwarding=not spec.host_specific,
+            ),
+            table=teredo_table(
+                spec.tunnel,
+                self._facts,
+                endpoints,
+                spec.port,
+                native[:1],
+                (TEREDO_PREFIX,) if works else (),
+                only(native) if spec.host_specific else NATIVE_SIDE,
+            ),
+        )
+
+    def status(self, now: float) -> dict[str, Any]:
+        """See ``Engine.status``."""
+        endpoints, native = self._endpoints(), self._native()
+        return {
+            "ready": bool(endpoints and native),
+            "summary": self._summary(),
+            "interface": self._spec.tunnel.interface,
+            "underlay_addresses": [str(one) for one in endpoints],
+            "port": self._spec.port,
+            "peers": len(self._peers),
+            "discarded": dict(sorted(self._discarded.items())),
+        }
+
+    def _summary(self) -> str:
+        endpoints, native = self._endpoints(), self._native()
+        if not endpoints:
+            return "no IPv4 address that the tunnel may use"
+        if not native:
+            return "no native IPv6 address, which a relay needs to be found at"
+        whom = "this host" if self._spec.host_specific else "native IPv6"
+        return f"relays between Teredo clients and {whom} at {endpoints[0]}:{self._spec.port}"
+
+
+def _is_native(address: IPv6Address) -> bool:
+    return address in _GLOBAL and address not in TEREDO_PREFIX

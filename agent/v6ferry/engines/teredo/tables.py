@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables of Teredo's tunnel interfaces: the engine finds peers, the planes know them then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+
+from v6ferry.addresses.teredo import TEREDO_PREFIX
+from v6ferry.engines.tunnel import ALL_ADDRESSES, TunnelOptions
+from v6ferry.forwarding.table import (
+    PEERS,
+    Encapsulation,
+    ForwardingRule,
+    IngressRule,
+    NearRule,
+    TunnelTable,
+)
+from v6ferry.system.state import HostFacts
+
+OVERHEAD = 28
+"""Octets of the IPv4 and UDP headers."""
+
+
+def teredo_table(
+    options: TunnelOptions,
+    facts: HostFacts,
+    endpoints: Iterable[IPv4Address],
+    port: int,
+    addresses: Iterable[IPv6Address] = (),
+    peers: tuple[IPv6Network, ...] = (),
+    near: tuple[NearRule, ...] = (),
+) -> TunnelTable:
+    """The table of an interface whose packets go to peers, and to nobody else.
+
+    Args:
+        options: of the tunnel.
+        facts: of the host.
+        endpoints: our IPv4 addresses.
+        port: our UDP port.
+        addresses: IPv6 addresses of the interface.
+        peers: prefixes of peers; without any, the engine alone sends and receives.
+        near: which addresses may be on our side.
+    """
+    ours = frozenset(endpoints)
+    local = frozenset(addresses)
+    return TunnelTable(
+        interface=options.interface,
+        forwarding=tuple(ForwardingRule(one, PEERS, f"{one} peers") for one in peers),
+        ingress=tuple(IngressRule(one, (PEERS,), f"{one} peers") for one in peers),
+        encapsulation=Encapsulation(
+            ttl=options.ttl,
+            dscp=options.dscp,
+            dynamic_mtu=options.dynamic_mtu,
+            default_source=next(iter(ours)) if len(ours) == 1 else None,
+            port=port,
+        ),
+        local_endpoints=ours,
+        host_endpoints=facts.host_endpoints | ours,
+        local_addresses=local,
+        host_addresses=facts.host_addresses | local,
+        endpoint_rules=options.endpoint_rules(),
+        source_rules=near,
+        destination_rules=near,
+        on_demand=True,
+    )
+
+
+def only(addresses: Iterable[IPv6Address]) -> tuple[NearRule, ...]:
+    """Rules that let nobody but these addresses be on our side."""
+    allowed = tuple(NearRule(IPv6Network(one), True) for one in addresses)
+    return (*allowed, NearRule(ALL_ADDRESSES, False))
+
+
+NATIVE_SIDE = (
+    NearRule(TEREDO_PREFIX, False),
+    NearRule(IPv6Network("2000::/3"), True),
+    NearRule(ALL_ADDRESSES, False),
+)
+"""Of a relay: global addresses that are no client's own (RFC 4380 section 5.4.2)."""

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our clients behind every pair of real NATs: each reaches the other, who has sent nothing yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Lab
+from tests.lab.isatap.intranet import apply, pings, remove, status
+from tests.lab.teredo.internet import SERVER, internet, serve, teredo_address
+from tests.lab.teredo.nat import KINDS, become
+from tests.simulation.nat import Kind
+
+pytestmark = pytest.mark.lab
+
+FORBIDDEN = {
+    (Kind.PORT_RESTRICTED, Kind.SYMMETRIC),
+    (Kind.SYMMETRIC, Kind.PORT_RESTRICTED),
+    (Kind.SYMMETRIC, Kind.SYMMETRIC),
+}
+"""Each would have to know a port that the other's NAT chooses at random when it sends."""
+SHOWN = {Kind.NONE: "none", Kind.SYMMETRIC: "symmetric"}
+
+
+@pytest.fixture(scope="module")
+def lab(plane: str) -> Iterator[Lab]:
+    with internet() as lab:
+        serve(lab, plane)
+        for name in ("a", "b"):
+            lab[name].start_agent("--plane", plane)
+        yield lab
+
+
+def fresh_client(lab: Lab, name: str, kind: Kind) -> str:
+    """Have a client that knows nobody behind a NAT of a kind; its address."""
+    remove(lab[name], "teredo_client")
+    become(lab[f"{name}nat"], kind)
+    apply(lab[name], "teredo_client", servers=[SERVER])
+    return teredo_address(lab[name], "teredo0")
+
+
+@pytest.mark.parametrize("there", KINDS, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("here", KINDS, ids=lambda kind: kind.value)
+def test_client_reaches_a_silent_client(lab: Lab, here: Kind, there: Kind) -> None:
+    fresh_client(lab, "a", here)
+    target = fresh_client(lab, "b", there)
+    reached = pings(lab["a"], target, wait=1.5)
+    assert reached is ((here, there) not in FORBIDDEN)
+    for name, kind in (("a", here), ("b", there)):
+        assert status(lab[name])["nat"] == SHOWN.get(kind, "restricted")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Teredo clients behind every pair of NATs, in virtual time: who reaches whom, and how soon."""
+
+from __future__ import annotations
+
+import pytest
+from v6ferry.engines.interface import DatagramEngine
+
+from tests.simulation.nat import Kind
+from tests.simulation.teredo import World, round_trips
+
+KINDS = (
+    Kind.NONE,
+    Kind.FULL_CONE,
+    Kind.ADDRESS_RESTRICTED,
+    Kind.PORT_RESTRICTED,
+    Kind.SYMMETRIC,
+)
+FORBIDDEN = {
+    (Kind.PORT_RESTRICTED, Kind.SYMMETRIC),
+    (Kind.SYMMETRIC, Kind.PORT_RESTRICTED),
+    (Kind.SYMMETRIC, Kind.SYMMETRIC),
+}
+"""Each would have to know a port that the other's NAT chooses at random when it sends."""
+LATEST = 2.5
+"""Round trips to the first reply between two clients; miredo takes as many."""
+LATEST_SYMMETRIC = 4
+"""A symmetric NAT's port is known only when its client has answered (RFC 6081 section 6.1)."""
+LATEST_NATIVE = 3.6
+"""Round trips to the first reply through a relay; miredo takes as many."""
+
+
+@pytest.mark.parametrize("there", KINDS, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("here", KINDS, ids=lambda kind: kind.value)
+def test_client_reaches_a_silent_client(here: Kind, there: Kind) -> None:
+    world = World()
+    a, b = world.client(here), world.client(there)
+    world.internet.run(5)
+    took = a.ping(b.address)
+    if (here, there) in FORBIDDEN:
+        assert took is None
+        return
+    assert took is not None
+    latest = LATEST_SYMMETRIC if Kind.SYMMETRIC in (here, there) else LATEST
+    assert round_trips(took) <= latest
+    assert b.ping(a.address, 2) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+def test_client_reaches_a_native_host_rfc4380_5_2_9(kind: Kind) -> None:
+    world = World()
+    client = world.client(kind)
+    world.internet.run(5)
+    took = client.ping(world.native.address)
+    assert took is not None
+    assert round_trips(took) <= LATEST_NATIVE
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+def test_native_host_reaches_a_silent_client_rfc4380_5_4_1(kind: Kind) -> None:
+    world = World()
+    client = world.client(kind)
+    world.internet.run(5)
+    took = world.native.ping(client.address)
+    assert took is not None
+    assert round_trips(took) <= LATEST_NATIVE + 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+def test_client_learns_of_its_nat_rfc4380_5_2_1(kind: Kind) -> None:
+    world = World()
+    client, with_cone_bit = world.client(kind), world.client(kind, cone_bit=True)
+    world.internet.run(5)
+    known = {Kind.NONE: "none", Kind.SYMMETRIC: "symmetric"}
+    assert client.status["nat"] == known.get(kind, "restricted")
+    known[Kind.FULL_CONE] = "cone"
+    assert with_cone_bit.status["nat"] == known.get(kind, "restricted")
+    assert bool(int(with_cone_bit.address) >> 63 & 1) == (kind is Kind.FULL_CONE)
+
+
+def test_engines_are_what_the_driver_takes_for_datagram_engines() -> None:
+    world = World()
+    for machine in (world.server, world.relay, world.client()):
+        assert isinstance(machine.engine, DatagramEngine)
