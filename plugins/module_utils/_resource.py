@@ -45,6 +45,34 @@ TUNNEL_OPTIONS: ArgumentSpec = {
     "allowed_endpoints": {"type": "list", "elements": "str", "default": []},
 }
 
+SIXTOFOUR_OPTIONS: ArgumentSpec = {
+    "interface": {"type": "str", "default": "sixtofour0"},
+    "globally_unique": {"type": "bool", "default": True},
+}
+
+THROUGH_RELAY_OPTIONS: ArgumentSpec = {
+    "relay": {"type": "str"},
+    "accept_relays": {"type": "str", "choices": ["any", "configured"], "default": "any"},
+    "relay_refresh_interval": {"type": "int", "default": 86400},
+    "route_metric": {"type": "int", "default": 2048},
+}
+
+ADVERTISING_OPTIONS: ArgumentSpec = {
+    "preference": {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"},
+    "dns_servers": {"type": "list", "elements": "str", "default": []},
+    "dns_search": {"type": "list", "elements": "str", "default": []},
+    "dns_lifetime": {"type": "int", "default": 1800},
+}
+
+SITE_OPTIONS: ArgumentSpec = {
+    **ADVERTISING_OPTIONS,
+    "router_lifetime": {"type": "int"},
+    "preferred_lifetime": {"type": "int"},
+    "valid_lifetime": {"type": "int", "default": 5400},
+    "advertisement_interval": {"type": "int", "default": 600},
+    "advertised_mtu": {"type": "int"},
+}
+
 
 def spec_as_written(options: ArgumentSpec, values: t.Mapping[str, t.Any]) -> Resource:
     """Return the values that differ from their defaults, which is what a person writes.

@@ -92,15 +92,6 @@ options:
       - What C(netsh interface ipv6 set interface ISATAP advertisedrouterlifetime=) sets.
     type: int
     default: 1800
-  preference:
-    description:
-      - How much hosts prefer this router over others (RFC 4191).
-    type: str
-    choices:
-      - low
-      - medium
-      - high
-    default: medium
   advertised_mtu:
     description:
       - The MTU in bytes that hosts are told to use on the tunnel; by default they are told none.
@@ -152,23 +143,6 @@ options:
             ever.
         type: int
         default: 1800
-  dns_servers:
-    description:
-      - The IPv6 addresses of recursive DNS servers that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_search:
-    description:
-      - The domains of the DNS search list that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_lifetime:
-    description:
-      - How many seconds hosts use the DNS servers and the search list after an advertisement.
-    type: int
-    default: 1800
   peer_routers:
     description:
       - The IPv4 addresses or names of the other ISATAP routers of the site, the rest of its
@@ -181,6 +155,7 @@ extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
   - v6ops.transition._tunnel
+  - v6ops.transition._advertising
 seealso:
   - module: v6ops.transition.isatap_host
   - module: v6ops.transition.isatap_dns
@@ -289,15 +264,16 @@ status:
 """
 
 from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
+    ADVERTISING_OPTIONS,
     RESOURCE_OPTIONS,
     TUNNEL_OPTIONS,
     run_resource_module,
 )
 
-PREFERENCE = {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"}
 SPEC = {
     "interface": {"type": "str", "default": "isatap0"},
     **TUNNEL_OPTIONS,
+    **ADVERTISING_OPTIONS,
     "prefixes": {
         "type": "list",
         "elements": "dict",
@@ -314,7 +290,6 @@ SPEC = {
     "advertise": {"type": "bool", "default": True},
     "default_route": {"type": "bool", "default": True},
     "router_lifetime": {"type": "int", "default": 1800},
-    "preference": PREFERENCE,
     "advertised_mtu": {"type": "int"},
     "hop_limit": {"type": "int", "default": 64},
     "reachable_time": {"type": "int", "default": 0},
@@ -325,13 +300,10 @@ SPEC = {
         "default": [],
         "options": {
             "prefix": {"type": "str", "required": True},
-            "preference": PREFERENCE,
+            "preference": ADVERTISING_OPTIONS["preference"],
             "lifetime": {"type": "int", "default": 1800},
         },
     },
-    "dns_servers": {"type": "list", "elements": "str", "default": []},
-    "dns_search": {"type": "list", "elements": "str", "default": []},
-    "dns_lifetime": {"type": "int", "default": 1800},
     "peer_routers": {"type": "list", "elements": "str", "default": []},
 }
 ARGUMENT_SPEC = {**RESOURCE_OPTIONS, **SPEC}

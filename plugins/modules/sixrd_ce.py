@@ -78,56 +78,6 @@ options:
       - Whether the machine forwards IPv6 packets between the tunnel and its private interfaces.
     type: bool
     default: true
-  router_lifetime:
-    description:
-      - How many seconds hosts keep the default route after an advertisement, up to 9000.
-      - If not given, it is 1800.
-    type: int
-  preference:
-    description:
-      - How much hosts prefer this router over others (RFC 4191).
-    type: str
-    choices:
-      - low
-      - medium
-      - high
-    default: medium
-  preferred_lifetime:
-    description:
-      - How many seconds hosts' addresses stay preferred after an advertisement.
-      - If not given, it is 2700, or O(valid_lifetime) where that is less (RFC 9096 section 3.4).
-    type: int
-  valid_lifetime:
-    description:
-      - How many seconds hosts' addresses stay valid after an advertisement.
-    type: int
-    default: 5400
-  advertisement_interval:
-    description:
-      - The most seconds between two advertisements, from 4 to 1800 (MaxRtrAdvInterval).
-    type: int
-    default: 600
-  advertised_mtu:
-    description:
-      - The MTU in bytes that hosts are told to use; by default they are told none.
-    type: int
-  dns_servers:
-    description:
-      - The IPv6 addresses of recursive DNS servers that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_search:
-    description:
-      - The domains of the DNS search list that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_lifetime:
-    description:
-      - How many seconds hosts use the DNS servers and the search list after an advertisement.
-    type: int
-    default: 1800
   default_route:
     description:
       - Whether there is a default route through the border relay. Without, hosts behind are not
@@ -155,6 +105,7 @@ extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
   - v6ops.transition._tunnel
+  - v6ops.transition._site
 seealso:
   - module: v6ops.transition.sixrd_br
   - module: v6ops.transition.transition_info
@@ -297,6 +248,7 @@ status:
 
 from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
     RESOURCE_OPTIONS,
+    SITE_OPTIONS,
     TUNNEL_OPTIONS,
     run_resource_module,
 )
@@ -304,6 +256,7 @@ from ansible_collections.v6ops.transition.plugins.module_utils._resource import 
 SPEC = {
     "interface": {"type": "str", "default": "sixrd0"},
     **TUNNEL_OPTIONS,
+    **SITE_OPTIONS,
     "prefix": {"type": "str"},
     "ipv4_mask_length": {"type": "int", "default": 0},
     "border_relays": {"type": "list", "elements": "str", "default": []},
@@ -319,15 +272,6 @@ SPEC = {
         },
     },
     "forwarding": {"type": "bool", "default": True},
-    "router_lifetime": {"type": "int"},
-    "preference": {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"},
-    "preferred_lifetime": {"type": "int"},
-    "valid_lifetime": {"type": "int", "default": 5400},
-    "advertisement_interval": {"type": "int", "default": 600},
-    "advertised_mtu": {"type": "int"},
-    "dns_servers": {"type": "list", "elements": "str", "default": []},
-    "dns_search": {"type": "list", "elements": "str", "default": []},
-    "dns_lifetime": {"type": "int", "default": 1800},
     "default_route": {"type": "bool", "default": True},
     "route_metric": {"type": "int", "default": 2048},
     "reachability_interval": {"type": "int", "default": 5},

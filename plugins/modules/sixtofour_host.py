@@ -21,11 +21,6 @@ description:
   - Packets are checked on both sides as RFC 3964 says.
   - For a machine with hosts behind it use M(v6ops.transition.sixtofour_router).
 options:
-  interface:
-    description:
-      - The name of the tunnel interface, at most 15 characters.
-    type: str
-    default: sixtofour0
   mode:
     description:
       - When 6to4 is used. V(automatic) is as on Windows, only while no other interface has a
@@ -39,50 +34,12 @@ options:
       - enabled
       - disabled
     default: automatic
-  globally_unique:
-    description:
-      - Whether only globally unique IPv4 addresses make a 6to4 address and are spoken to, as
-        RFC 3056 wants it on the Internet.
-      - V(false) is for a closed network, where private addresses are unique.
-    type: bool
-    default: true
-  relay:
-    description:
-      - The IPv4 address or name of a 6to4 relay, through which the native IPv6 Internet is
-        reached. There is a default route through it then.
-      - Without one, only other 6to4 sites are reached. None is preset, as the public ones have
-        been switched off (RFC 7526).
-      - What C(netsh interface 6to4 set relay) sets.
-      - The anycast address V(192.88.99.1) is taken like any other, but the module warns of it, as
-        it has been deprecated (RFC 7526).
-    type: str
-  accept_relays:
-    description:
-      - Through which relays packets from native IPv6 hosts are accepted, if there is an O(relay).
-      - V(any) is what the Internet needs, where the relay nearest to the native host carries
-        them (RFC 3056); such packets can be forged by anybody.
-      - V(configured) accepts them from the addresses of O(relay) alone, for networks in which all
-        go through it, both ways.
-    type: str
-    choices:
-      - any
-      - configured
-    default: any
-  relay_refresh_interval:
-    description:
-      - After how many seconds the relay's name is looked up again, at the latest.
-      - What C(netsh interface 6to4 set relay interval=) sets, in minutes.
-    type: int
-    default: 86400
-  route_metric:
-    description:
-      - The metric of the default route through the relay.
-    type: int
-    default: 2048
 extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
   - v6ops.transition._tunnel
+  - v6ops.transition._sixtofour
+  - v6ops.transition._through_relay
 seealso:
   - module: v6ops.transition.sixtofour_router
   - module: v6ops.transition.transition_info
@@ -171,23 +128,21 @@ status:
 
 from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
     RESOURCE_OPTIONS,
+    SIXTOFOUR_OPTIONS,
+    THROUGH_RELAY_OPTIONS,
     TUNNEL_OPTIONS,
     run_resource_module,
 )
 
 SPEC = {
-    "interface": {"type": "str", "default": "sixtofour0"},
     **TUNNEL_OPTIONS,
+    **SIXTOFOUR_OPTIONS,
+    **THROUGH_RELAY_OPTIONS,
     "mode": {
         "type": "str",
         "choices": ["automatic", "enabled", "disabled"],
         "default": "automatic",
     },
-    "globally_unique": {"type": "bool", "default": True},
-    "relay": {"type": "str"},
-    "accept_relays": {"type": "str", "choices": ["any", "configured"], "default": "any"},
-    "relay_refresh_interval": {"type": "int", "default": 86400},
-    "route_metric": {"type": "int", "default": 2048},
 }
 ARGUMENT_SPEC = {**RESOURCE_OPTIONS, **SPEC}
 

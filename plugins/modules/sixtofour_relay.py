@@ -21,18 +21,6 @@ description:
   - Whoever is to reach 6to4 sites through the relay needs a route for 2002::/16 to it. The relay
     does not announce one.
 options:
-  interface:
-    description:
-      - The name of the tunnel interface, at most 15 characters.
-    type: str
-    default: sixtofour0
-  globally_unique:
-    description:
-      - Whether only globally unique IPv4 addresses are used and spoken to, as RFC 3056 wants it on
-        the Internet.
-      - V(false) is for a closed network, where private addresses are unique.
-    type: bool
-    default: true
   forwarding:
     description:
       - Whether the machine forwards IPv6 packets. A relay that does not is not ready.
@@ -51,6 +39,7 @@ extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
   - v6ops.transition._tunnel
+  - v6ops.transition._sixtofour
 seealso:
   - module: v6ops.transition.sixtofour_router
   - module: v6ops.transition.transition_info
@@ -115,14 +104,14 @@ status:
 
 from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
     RESOURCE_OPTIONS,
+    SIXTOFOUR_OPTIONS,
     TUNNEL_OPTIONS,
     run_resource_module,
 )
 
 SPEC = {
-    "interface": {"type": "str", "default": "sixtofour0"},
     **TUNNEL_OPTIONS,
-    "globally_unique": {"type": "bool", "default": True},
+    **SIXTOFOUR_OPTIONS,
     "forwarding": {"type": "bool", "default": True},
     "anycast": {"type": "bool", "default": False},
 }

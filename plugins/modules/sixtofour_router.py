@@ -25,18 +25,6 @@ description:
     O(ipv4_sharing) and DHCP on private interfaces also for IPv4.
   - When it is removed it first tells hosts to let go of its prefixes and of the default route.
 options:
-  interface:
-    description:
-      - The name of the tunnel interface, at most 15 characters.
-    type: str
-    default: sixtofour0
-  globally_unique:
-    description:
-      - Whether only globally unique IPv4 addresses make a prefix and are spoken to, as RFC 3056
-        wants it on the Internet.
-      - V(false) is for a closed network, where private addresses are unique.
-    type: bool
-    default: true
   private_interfaces:
     description:
       - The interfaces behind the router. Their own IPv4 addresses never make a prefix.
@@ -112,39 +100,6 @@ options:
     type: list
     elements: str
     default: []
-  relay:
-    description:
-      - The IPv4 address or name of a 6to4 relay, through which the native IPv6 Internet is
-        reached. There is a default route through it then.
-      - Without one, only other 6to4 sites are reached. None is preset, as the public ones have
-        been switched off (RFC 7526).
-      - What C(netsh interface 6to4 set relay) sets.
-      - The anycast address V(192.88.99.1) is taken like any other, but the module warns of it, as
-        it has been deprecated (RFC 7526).
-    type: str
-  accept_relays:
-    description:
-      - Through which relays packets from native IPv6 hosts are accepted, if there is an O(relay).
-      - V(any) is what the Internet needs, where the relay nearest to the native host carries
-        them (RFC 3056); such packets can be forged by anybody.
-      - V(configured) accepts them from the addresses of O(relay) alone, for networks in which all
-        go through it, both ways.
-    type: str
-    choices:
-      - any
-      - configured
-    default: any
-  relay_refresh_interval:
-    description:
-      - After how many seconds the relay's name is looked up again, at the latest.
-      - What C(netsh interface 6to4 set relay interval=) sets, in minutes.
-    type: int
-    default: 86400
-  route_metric:
-    description:
-      - The metric of the default route through the relay.
-    type: int
-    default: 2048
   forwarding:
     description:
       - Whether the machine forwards IPv6 packets.
@@ -157,65 +112,13 @@ options:
         there is a prefix.
     type: bool
     default: true
-  router_lifetime:
-    description:
-      - How many seconds hosts keep the default route after an advertisement, up to 9000, and not
-        less than O(advertisement_interval).
-      - If not given, it is 1800.
-    type: int
-  preference:
-    description:
-      - How much hosts prefer this router over others (RFC 4191).
-    type: str
-    choices:
-      - low
-      - medium
-      - high
-    default: medium
-  preferred_lifetime:
-    description:
-      - How many seconds addresses stay preferred after an advertisement.
-      - If not given, it is 2700, or O(valid_lifetime) where that is less. It must not be longer
-        than that.
-    type: int
-  valid_lifetime:
-    description:
-      - How many seconds addresses stay valid after an advertisement. The default is that of
-        RFC 9096 for prefixes that may change at any time.
-    type: int
-    default: 5400
-  advertisement_interval:
-    description:
-      - How many seconds may pass between two advertisements, from 4 to 1800 (MaxRtrAdvInterval of
-        RFC 4861). What changes is told at once.
-    type: int
-    default: 600
-  advertised_mtu:
-    description:
-      - The MTU in bytes that hosts are told to use; by default they are told none, and learn the
-        MTU of the tunnel from the router's Packet Too Big messages.
-    type: int
-  dns_servers:
-    description:
-      - The IPv6 addresses of recursive DNS servers that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_search:
-    description:
-      - The domains of the DNS search list that hosts are offered (RFC 8106).
-    type: list
-    elements: str
-    default: []
-  dns_lifetime:
-    description:
-      - How many seconds hosts use the DNS servers and the search list after an advertisement.
-    type: int
-    default: 1800
 extends_documentation_fragment:
   - v6ops.transition._attributes
   - v6ops.transition._resource
   - v6ops.transition._tunnel
+  - v6ops.transition._sixtofour
+  - v6ops.transition._through_relay
+  - v6ops.transition._site
 seealso:
   - module: v6ops.transition.isatap_router
   - module: v6ops.transition.transition_info
@@ -356,14 +259,18 @@ status:
 
 from ansible_collections.v6ops.transition.plugins.module_utils._resource import (
     RESOURCE_OPTIONS,
+    SITE_OPTIONS,
+    SIXTOFOUR_OPTIONS,
+    THROUGH_RELAY_OPTIONS,
     TUNNEL_OPTIONS,
     run_resource_module,
 )
 
 SPEC = {
-    "interface": {"type": "str", "default": "sixtofour0"},
     **TUNNEL_OPTIONS,
-    "globally_unique": {"type": "bool", "default": True},
+    **SIXTOFOUR_OPTIONS,
+    **THROUGH_RELAY_OPTIONS,
+    **SITE_OPTIONS,
     "private_interfaces": {
         "type": "list",
         "elements": "dict",
@@ -381,21 +288,8 @@ SPEC = {
     "public_interfaces": {"type": "list", "elements": "str", "default": []},
     "dhcp_lease_time": {"type": "int", "default": 3600},
     "dhcp_dns_servers": {"type": "list", "elements": "str", "default": []},
-    "relay": {"type": "str"},
-    "accept_relays": {"type": "str", "choices": ["any", "configured"], "default": "any"},
-    "relay_refresh_interval": {"type": "int", "default": 86400},
-    "route_metric": {"type": "int", "default": 2048},
     "forwarding": {"type": "bool", "default": True},
     "default_route": {"type": "bool", "default": True},
-    "router_lifetime": {"type": "int"},
-    "preference": {"type": "str", "choices": ["low", "medium", "high"], "default": "medium"},
-    "preferred_lifetime": {"type": "int"},
-    "valid_lifetime": {"type": "int", "default": 5400},
-    "advertisement_interval": {"type": "int", "default": 600},
-    "advertised_mtu": {"type": "int"},
-    "dns_servers": {"type": "list", "elements": "str", "default": []},
-    "dns_search": {"type": "list", "elements": "str", "default": []},
-    "dns_lifetime": {"type": "int", "default": 1800},
 }
 ARGUMENT_SPEC = {**RESOURCE_OPTIONS, **SPEC}
 

@@ -107,6 +107,8 @@ class Netlink:
     def __init__(self, *, sysctl_root: Path = PROC_SYS) -> None:
         self._sysctl_root = sysctl_root
         self._changing = asyncio.Lock()
+        self._new: set[int] = set()
+        """Devices just made, of which we know without asking how they are."""
 
     async def __aenter__(self) -> Netlink:
         # Strict checking makes the kernel filter dumps itself: on a router with a full routing
@@ -266,11 +268,14 @@ class Netlink:
         return str(link.get("ifalias") or "")
 
     async def set_interface_alias(self, name: str, alias: str) -> None:
-        """Set the alias of an interface, which ``ip link`` shows to people."""
+        """Set the alias of a TUN device just made, which ``ip link`` shows to people."""
+        index = interface_index(name)
         try:
-            await self._rtnetlink.link("set", index=interface_index(name), ifalias=alias)
+            await self._rtnetlink.link("set", index=index, ifalias=alias)
         except (NetlinkError, OSError) as error:
             raise fault_of(f"set the alias of interface {name}", error) from error
+        if index is not None:
+            self._new.add(index)
 
     async def remove_interface(self, index: int) -> None:
         """Remove an interface, whoever holds it open; it is no fault if it is gone already."""
@@ -319,7 +324,10 @@ class Netlink:
                     f"cannot configure interface {state.name}: it does not exist; it is made anew"
                     " when the resource is applied again"
                 )
-            present = PresentInterface() if index is None else await self._present(state, index)
+            present = PresentInterface()
+            if index is not None and index not in self._new:
+                present = await self._present(state, index)
+            self._new.discard(index or 0)
             changes = list(interface_changes(state, present, now))
             if index is not None and not dry_run:
                 await self._make(changes, index)

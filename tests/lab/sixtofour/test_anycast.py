@@ -24,10 +24,9 @@ def lab(plane: str) -> Iterator[Lab]:
     with Lab(SIXTOFOUR) as lab:
         for name in ("b", "relay"):
             lab[name].start_agent("--plane", plane)
-        (middle,) = (
-            lab[one.name] for one in SIXTOFOUR.hosts if one.ipv4_forwarding and not one.ipv6
-        )
-        middle.run(["ip", "route", "add", "192.88.99.0/24", "via", RELAY])
+        for one in SIXTOFOUR.hosts:
+            if one.ipv4_forwarding and not one.ipv6:
+                lab[one.name].run(["ip", "route", "add", "192.88.99.0/24", "via", RELAY])
         apply(lab["b"], "sixtofour_host", relay=ANYCAST)
         yield lab
 
