@@ -229,7 +229,8 @@ def _ticks(process: int) -> int:
 @contextlib.contextmanager
 def comparisons() -> Iterator[Sequence[Comparison | Fact]]:
     """Yield the comparisons; the lab they run in is up as long."""
-    with scene() as at:
+    with contextlib.ExitStack() as labs:
+        at = labs.enter_context(scene())
 
         def compared(
             name: str,

@@ -199,7 +199,8 @@ class ProxyRunner:
         snapshot = self._host.snapshots.load(self.resource.label) or {}
         known = snapshot.get("addresses")
         if (
-            snapshot.get("name") == self._rule.spec.name is not None
+            self._rule.spec.name is not None
+            and snapshot.get("name") == self._rule.spec.name
             and isinstance(known, list)
             and all(isinstance(one, str) for one in known)
         ):

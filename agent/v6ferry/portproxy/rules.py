@@ -27,7 +27,7 @@ class Prefixes:
     def __init__(self, prefixes: Iterable[str]) -> None:
         self._networks: dict[int, list[tuple[int, int]]] = {4: [], 16: []}
         for prefix in prefixes:
-            host, _, length = prefix.partition("/")
+            host, _slash, length = prefix.partition("/")
             packed = packed_address(host)
             shift = len(packed) * 8 - int(length)
             self._networks[len(packed)].append((shift, int.from_bytes(packed, "big") >> shift))
@@ -217,7 +217,7 @@ def target(host: str, port: int) -> Target:
     """An address to connect to; an interface may follow that of a link (fe80::1%eth0)."""
     if ":" not in host:
         return socket.AF_INET, (host, port)
-    plain, _, zone = host.partition("%")
+    plain, _percent, zone = host.partition("%")
     if not zone:
         return socket.AF_INET6, (plain, port)
     scope = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)

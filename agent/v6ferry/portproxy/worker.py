@@ -257,7 +257,7 @@ class Worker:
         asked = message["do"]
         if asked == "lend":
             rule = self._rules[message["name"]]
-            wanted = [(host, port) for host, port in message["where"]]
+            wanted = list(map(tuple, message["where"]))
             return {}, [rule.listeners[where].fd for where in wanted]
         methods: dict[str, Callable[[], Mapping[str, Any]]] = {
             "hello": self._hello,

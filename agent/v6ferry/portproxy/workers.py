@@ -151,7 +151,7 @@ class Workers:
 
     async def _take_over(self, worker: Worker, hello: Mapping[str, Any]) -> None:
         for name, listening in hello["rules"].items():
-            worker.rules[name] = {(host, port) for host, port in listening}
+            worker.rules[name] = set(map(tuple, listening))
             missing = sorted(worker.rules[name] - set(self._lent))
             for start in range(0, len(missing), messages.MOST_DESCRIPTORS):
                 some = missing[start : start + messages.MOST_DESCRIPTORS]

@@ -66,7 +66,7 @@ def is_listening(sock: socket.socket, host: str, port: int) -> bool:
 
 
 def _bindable(host: str, port: int) -> tuple[Any, ...]:
-    plain, _, zone = host.partition("%")
+    plain, _percent, zone = host.partition("%")
     if ":" not in host:
         return host, port
     return plain, port, 0, socket.if_nametoindex(zone) if zone else 0
