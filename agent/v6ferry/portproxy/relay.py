@@ -20,7 +20,7 @@ from typing import Any
 
 from v6ferry.portproxy import pipes
 from v6ferry.portproxy.pipes import Pipe, PipePool
-from v6ferry.portproxy.rules import Listener, Rule
+from v6ferry.portproxy.rules import Listener, Rule, bucket_of
 
 SMALL = 32768
 """Bytes read at once; what fills this is bulk."""
@@ -350,7 +350,10 @@ class Relay:
             client.sock.close()
             if client.pipe is not None:
                 self._drop_pipe(client)
-            end.rule.ended(end.active - client.started)
+            rule = end.rule
+            rule.active -= 1
+            milliseconds = int((end.active - client.started) * 1000)
+            counters.durations[bucket_of(milliseconds) if milliseconds else 0] += 1
 
     def _drop_pipe(self, end: End) -> None:
         """Let go of the pipe of an end that is no more; what is in it is for nobody."""
