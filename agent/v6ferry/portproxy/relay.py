@@ -186,7 +186,9 @@ class Relay:
                 # A stream that pauses soon is of requests and answers, which splice is slow at.
                 end.bulk = turn > 0
                 if events & EPOLLPRI and self._is_at_mark(end):
-                    self._carry_urgent(end, peer)
+                    # It stops at an urgent byte, and more may be behind that.
+                    end.ready = events
+                    self.again.append(end)
                 return
             except OSError:
                 self.abort(end)
@@ -292,8 +294,10 @@ class Relay:
             return True
         if urgent:
             end.carried += 1
-            self._send_all(peer, urgent, _OOB)
-        return peer.peer is None
+            if not self._send_all(peer, urgent, _OOB):
+                end.ready = EPOLLIN
+                return True
+        return False
 
     def _send_all(self, peer: End, data: bytes, flags: int) -> bool:
         """Send, or keep what there is no room for; returns whether all has been sent."""

@@ -192,7 +192,6 @@ class Rule:
             "accepted": sum(self.counters.durations) + self.active,
             "active": self.active,
             "removed": self.is_removed,
-            "listeners": [list(where) for where in self.listeners],
         }
 
 

@@ -13,7 +13,7 @@ from v6ferry.engines.specification import Options, ipv4_address_or_name
 DIRECTIONS = ("v4tov4", "v4tov6", "v6tov4", "v6tov6")
 EVERYWHERE = "*"
 _WILDCARDS = {4: "0.0.0.0", 6: "::"}
-MOST_PORTS = 4096
+MOST_PORTS = 1024
 """Of one rule: each is a socket."""
 
 Prefix = IPv4Network | IPv6Network
