@@ -13,7 +13,7 @@ def main() -> None:
     address, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    held = [socket.create_connection((address, port), timeout=10) for _number in range(number)]
+    held = [socket.create_connection((address, port), timeout=10) for _turn in range(number)]
     print(len(held), flush=True)
     signal.pause()
 

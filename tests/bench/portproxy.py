@@ -280,7 +280,7 @@ def _idle(at: Scene) -> Iterator[Fact]:
     worker = at.proxy_processes[OURS]
     soft, _hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     number = min(IDLE, (soft - 200) // 2)
-    before = _anonymous(worker)
+    before = own_memory(worker)
     holder = at.lab["v4"].popen(
         [sys.executable, _HOLD, PROXY4, str(OURS), str(number)], stdin=-1, stdout=-1
     )
@@ -288,14 +288,14 @@ def _idle(at: Scene) -> Iterator[Fact]:
     wait_until(lambda: counters(at.lab["proxy"], "web")["active"] >= number, 30)
     if counters(at.lab["proxy"], "web")["active"] < number:
         raise BenchError(f"not all of {number} connections came through")
-    after = _anonymous(worker)
+    after = own_memory(worker)
     holder.kill()
     holder.communicate()
     yield Fact(f"PortProxy, memory of each of {number} idle connections", "bytes",
                (after - before) / number)  # fmt: skip
 
 
-def _anonymous(process: int) -> float:
+def own_memory(process: int) -> float:
     """Bytes of a process's own memory."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):

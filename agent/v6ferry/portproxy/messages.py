@@ -20,6 +20,7 @@ asked for.
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,14 @@ LONGEST = 1 << 20
 """Bytes of one packet."""
 MOST_DESCRIPTORS = 240
 """Of one packet; SCM_MAX_FD is 253."""
+_SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>
+
+
+def enlarge(sock: socket.socket) -> None:
+    """Let messages be as long as they may be; the sysctl net.core.wmem_max is for others."""
+    for option in (socket.SO_SNDBUF, _SO_SNDBUFFORCE):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, option, LONGEST)
 
 
 def send(sock: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:

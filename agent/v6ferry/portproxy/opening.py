@@ -163,8 +163,12 @@ class Opener:
             return
         client.state = OPEN
         self._relay.ends[client.fd] = client
-        peer = client.sock.getpeername() if header.source is None else header.source
-        local = client.sock.getsockname() if header.destination is None else header.destination
+        try:
+            peer = header.source or client.sock.getpeername()
+            local = header.destination or client.sock.getsockname()
+        except OSError:
+            self._relay.abort(client)  # it has gone already
+            return
         self._admit(client, peer, local, listener, now, greeting.rest, watched=True)
 
     def _admit(
@@ -372,6 +376,13 @@ class Opener:
             entrant.last_error = number
             entrant.race.failed(attempt.target, now)
             self.go_on(entrant, now)
+            return
+        rule = client.rule
+        if rule.cut_at is not None and rule.cut_at <= now:
+            # Nobody could cut it while it was between two states.
+            entrant.race.connected(attempt.target)
+            self._close(attempt)
+            relay.abort(client)
             return
         for loser in entrant.race.connected(attempt.target):
             self._close(entrant.attempts[loser])

@@ -20,7 +20,7 @@ from typing import Any
 
 from v6ferry.portproxy import pipes
 from v6ferry.portproxy.pipes import Pipe, PipePool
-from v6ferry.portproxy.rules import Listener, Rule
+from v6ferry.portproxy.rules import Listener, Rule, bucket_of
 
 SMALL = 32768
 """Bytes read at once; what fills this is bulk."""
@@ -186,7 +186,9 @@ class Relay:
                 # A stream that pauses soon is of requests and answers, which splice is slow at.
                 end.bulk = turn > 0
                 if events & EPOLLPRI and self._is_at_mark(end):
-                    self._carry_urgent(end, peer)
+                    # It stops at an urgent byte, and more may be behind that.
+                    end.ready = events
+                    self.again.append(end)
                 return
             except OSError:
                 self.abort(end)
@@ -292,8 +294,10 @@ class Relay:
             return True
         if urgent:
             end.carried += 1
-            self._send_all(peer, urgent, _OOB)
-        return peer.peer is None
+            if not self._send_all(peer, urgent, _OOB):
+                end.ready = EPOLLIN
+                return True
+        return False
 
     def _send_all(self, peer: End, data: bytes, flags: int) -> bool:
         """Send, or keep what there is no room for; returns whether all has been sent."""
@@ -350,7 +354,10 @@ class Relay:
             client.sock.close()
             if client.pipe is not None:
                 self._drop_pipe(client)
-            end.rule.ended(end.active - client.started)
+            rule = end.rule
+            rule.active -= 1
+            milliseconds = int((end.active - client.started) * 1000)
+            counters.durations[bucket_of(milliseconds) if milliseconds else 0] += 1
 
     def _drop_pipe(self, end: End) -> None:
         """Let go of the pipe of an end that is no more; what is in it is for nobody."""

@@ -184,14 +184,6 @@ class Rule:
         """No server could be reached for a client; ``number`` is the last one's errno."""
         self.counters.failed[number] = self.counters.failed.get(number, 0) + 1
 
-    def ended(self, seconds: float) -> None:
-        """A connection has ended."""
-        self.active -= 1
-        bucket = int(seconds * 1000).bit_length()
-        self.counters.durations[
-            bucket if bucket < HISTOGRAM_BUCKETS else HISTOGRAM_BUCKETS - 1
-        ] += 1
-
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -200,8 +192,12 @@ class Rule:
             "accepted": sum(self.counters.durations) + self.active,
             "active": self.active,
             "removed": self.is_removed,
-            "listeners": [list(where) for where in self.listeners],
         }
+
+
+def bucket_of(milliseconds: int) -> int:
+    """The item of ``Counters.durations`` that counts a connection of so many milliseconds."""
+    return min(milliseconds.bit_length(), HISTOGRAM_BUCKETS - 1)
 
 
 def packed_address(host: str) -> bytes:

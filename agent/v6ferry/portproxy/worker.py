@@ -121,20 +121,32 @@ class Worker:
                     due.append((end, event))
                     continue
                 end.active = now
-                if event & EPOLLOUT and (end.pending is not None or end.piped):
-                    flush(end)
-                if event & ~EPOLLOUT:
-                    pump(end, event)
+                try:
+                    if event & EPOLLOUT and (end.pending is not None or end.piped):
+                        flush(end)
+                    if event & ~EPOLLOUT:
+                        pump(end, event)
+                except Exception:
+                    self._mishap(end)
             for end, event in due:
-                if end.state == LISTENING:
-                    if not end.rule.is_removed and opener.paused_until is None:
-                        accept(end, now)
-                elif ends[end.fd] is end:
-                    self._special(end, event, now)
+                try:
+                    if end.state == LISTENING:
+                        if not end.rule.is_removed and opener.paused_until is None:
+                            accept(end, now)
+                    elif ends[end.fd] is end:
+                        self._special(end, event, now)
+                except Exception:
+                    self._mishap(end)
             if relay.again:
                 relay.take_turns()
             if now >= wake or self._has_limits:
                 self._handle_timers(now)
+
+    def _mishap(self, end: Any) -> None:
+        """A fault of the program must not cost other connections more than this one."""
+        _log.exception("an internal error")
+        if isinstance(end, End):
+            self._relay.abort(end)
 
     def _special(self, end: Any, event: int, now: float) -> None:
         """An event of something that is not a connection at work."""
@@ -226,22 +238,21 @@ class Worker:
                 accepted, _address = control.sock.accept()
             except OSError:
                 return
-            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, messages.LONGEST)
+            messages.enlarge(accepted)
             self._relay.watch(_Control(accepted, listens=False), select.EPOLLIN)
             return
-        descriptors: list[int] = []
         try:
             received = messages.receive(control.sock)
             if received is None:
                 self._hang_up(control)
                 return
             message, descriptors = received
-            answer, lent = self._answer(message, descriptors)
+            lent: list[int] = []
+            try:
+                answer, lent = self._answer(message, descriptors)
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
             messages.send(control.sock, answer, lent)
-        except (ValueError, KeyError, TypeError) as error:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            messages.send(control.sock, {"error": f"{type(error).__name__}: {error}"})
         except BlockingIOError:
             return
         except OSError:
@@ -257,7 +268,7 @@ class Worker:
         asked = message["do"]
         if asked == "lend":
             rule = self._rules[message["name"]]
-            wanted = [tuple(where) for where in message["where"]]
+            wanted = list(map(tuple, message["where"]))
             return {}, [rule.listeners[where].fd for where in wanted]
         methods: dict[str, Callable[[], Mapping[str, Any]]] = {
             "hello": self._hello,

@@ -151,7 +151,7 @@ class Workers:
 
     async def _take_over(self, worker: Worker, hello: Mapping[str, Any]) -> None:
         for name, listening in hello["rules"].items():
-            worker.rules[name] = {tuple(where) for where in listening}
+            worker.rules[name] = set(map(tuple, listening))
             missing = sorted(worker.rules[name] - set(self._lent))
             for start in range(0, len(missing), messages.MOST_DESCRIPTORS):
                 some = missing[start : start + messages.MOST_DESCRIPTORS]
@@ -219,15 +219,37 @@ class Workers:
         """
         name: str = rule["name"]
         async with self._changing:
-            before = self._listening.get(name, {})
+            before, rule_before = self._listening.get(name, {}), self._rules.get(name)
             self._rules[name] = rule
             self._listening[name] = dict(listening)
-            await self._keep_count()
-            for index, worker in enumerate(list(self._workers)):
-                await self._tell(worker, index, name)
+            try:
+                await self._keep_count()
+                await self._tell_all(name)
+            except SystemFault:
+                await self._take_back(name, rule_before, before)
+                raise
             for where, sock in before.items():
                 if listening.get(where) is not sock:
                     sock.close()
+
+    async def _tell_all(self, name: str) -> None:
+        for index, worker in enumerate(list(self._workers)):
+            await self._tell(worker, index, name)
+
+    async def _take_back(
+        self, name: str, rule: Mapping[str, Any] | None, listening: dict[Where, socket.socket]
+    ) -> None:
+        """A rule could not be set everywhere: have it as it was."""
+        if rule is not None:
+            self._rules[name], self._listening[name] = rule, listening
+            with contextlib.suppress(SystemFault):
+                await self._tell_all(name)
+            return
+        del self._rules[name], self._listening[name]
+        for worker in list(self._workers):
+            worker.rules.pop(name, None)
+            with contextlib.suppress(SystemFault):
+                await self._ask_one(worker, "remove", name=name, cut_after=0)
 
     async def aim(self, name: str, listeners: Sequence[Mapping[str, Any]]) -> None:
         """Lead a rule to other addresses; running connections stay."""
@@ -296,8 +318,12 @@ class Workers:
         while len(self._workers) < wanted:
             worker = self._start_one()
             self._workers.append(worker)
-            for name in self._rules:
-                await self._tell(worker, len(self._workers) - 1, name)
+            for name, rule in self._rules.items():
+                if rule.get("limit") is None:
+                    await self._tell(worker, len(self._workers) - 1, name)
+                else:
+                    # Everybody's share of the limit depends on who else is there.
+                    await self._tell_all(name)
         if self._watching is None and wanted:
             self._watching = asyncio.create_task(self._watch(), name="watch PortProxy workers")
 
@@ -367,7 +393,6 @@ class Workers:
         for answer in self._counted:
             if name in answer["rules"]:
                 _add(total, answer["rules"][name])
-        total.pop("listeners", None)
         total.pop("removed", None)
         return total
 
@@ -391,7 +416,7 @@ class Workers:
 def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, messages.LONGEST)
+        messages.enlarge(connection)
         connection.connect(str(path))
     except OSError:
         connection.close()

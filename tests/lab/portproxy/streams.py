@@ -47,7 +47,7 @@ class Plan:
     @classmethod
     def of(cls, seed: int) -> Plan:
         random = Random(seed)
-        there, back = (random.choice(SIZES) + random.randrange(100) for _way in range(2))
+        there, back = (random.choice(SIZES) + random.randrange(100) for _turn in range(2))
         resets = random.choice(["nobody"] * 4 + ["client", "server"])
         own = there if resets == "client" else back
         return cls(there, back, random.random() < 0.5, resets, random.randint(0, own))
@@ -192,7 +192,7 @@ def hold(address: str, port: int, number: int) -> None:
     Prints how many did; the line "end" has all of them end properly, and counts ends.
     """
     held = []
-    for _number in range(number):
+    for _turn in range(number):
         sock = socket.create_connection((address, port), timeout=TIMEOUT)
         sock.sendall(struct.pack("!Q", 0))
         held.append(sock)

@@ -93,7 +93,7 @@ def test_sources_that_are_not_allowed_are_reset_and_counted(lab: Lab) -> None:
 def test_more_connections_than_the_maximum_wait_for_their_turn(lab: Lab) -> None:
     proxy = lab["proxy"]
     with rules(proxy, rule(maximum_connections=3)):
-        held = [Held(lab, 7000, 1) for _number in range(3)]
+        held = [Held(lab, 7000, 1) for _turn in range(3)]
         fourth = lab["v4"].popen(
             [sys.executable, STREAMS, "hold", PROXY4, "7000", "1"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -151,8 +151,8 @@ def test_full_backlog_of_one_server_delays_no_other(lab: Lab) -> None:
         present("web", listen_port=80, connect_address=V6),
     ):
         held = [lab["v4"].popen(["curl", "-s", "-m", "8", f"http://{PROXY4}:8003/"])
-                for _number in range(8)]  # fmt: skip
-        assert [fetch(lab["v4"], URL) for _number in range(5)] == ["served"] * 5
+                for _turn in range(8)]  # fmt: skip
+        assert [fetch(lab["v4"], URL) for _turn in range(5)] == ["served"] * 5
         wait_until(lambda: counters(lab["proxy"], "full")["failed"].get("ETIMEDOUT", 0) > 0, 8)
         assert counters(lab["proxy"], "full")["failed"].get("ETIMEDOUT", 0) > 0
         for one in held:
@@ -163,7 +163,7 @@ def test_full_backlog_of_one_server_delays_no_other(lab: Lab) -> None:
 def test_slow_clients_delay_no_others(lab: Lab) -> None:
     slow = (
         "import socket, sys, time\n"
-        f"held = [socket.create_connection(('{PROXY4}', 80)) for _number in range(300)]\n"
+        f"held = [socket.create_connection(('{PROXY4}', 80)) for _turn in range(300)]\n"
         "print('there', file=sys.stderr, flush=True)\n"
         "while True:\n"
         "    for one in held:\n"
@@ -191,7 +191,7 @@ def test_out_of_descriptors_says_so_and_running_connections_go_on(lab: Lab) -> N
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (60, before[1]))
         program = (
             f"import socket, time; held = [socket.create_connection(('{PROXY4}', 7000))"
-            " for _number in range(200)]; time.sleep(60)"
+            " for _turn in range(200)]; time.sleep(60)"
         )
         more = lab["v4"].popen([sys.executable, "-c", program])
         wait_until(lambda: bool(agent_shown(proxy)["exhausted"]), 10)
@@ -234,14 +234,14 @@ def test_next_address_is_tried_while_the_first_is_silent_rfc8305_5(lab: Lab) -> 
     web = present("web", direction="v4tov6", listen_port=80, connect_address="twins")
     with rules(proxy, web), dropped(lab["v6"], 80):
         assert sorted(status(proxy, "web")["connect_addresses"]) == sorted([V6, DNS6])
-        for _number in range(4):
+        for _turn in range(4):
             began = time.monotonic()
             assert fetch(lab["v4"], URL) == "from the second"
             assert time.monotonic() - began < 2
     with rules(proxy, web):
         # A refusal is no silence: the next is tried at once.
         second.stop()
-        assert [fetch(lab["v4"], URL) for _number in range(4)] == ["served"] * 4
+        assert [fetch(lab["v4"], URL) for _turn in range(4)] == ["served"] * 4
     proxy.write("/etc/hosts", original)
 
 
@@ -302,7 +302,7 @@ def test_server_that_speaks_first_is_heard_at_once_even_after_clients_that_did(l
         "    assert s.recv(9, socket.MSG_WAITALL) == b'220 hello'\n"
         "    return time.monotonic() - began\n"
         "print(greeting(b''))\n"
-        "for _number in range(400): greeting(b'EHLO')\n"
+        "for _turn in range(400): greeting(b'EHLO')\n"
         "greeting(b'')\n"
         "print(greeting(b''))\n"
     )
@@ -355,7 +355,7 @@ def test_fast_open_is_used_where_asked_rfc7413(lab: Lab) -> None:
         lab["proxy"],
         present("fast", listen_port=8083, connect_address=V6, connect_port=83, fast_open=True),
     ):
-        for _number in range(4):
+        for _turn in range(4):
             done = lab["v4"].run(["curl", "-s", "-m", "5", f"telnet://{PROXY4}:8083"],
                                  input="hello", check=False)  # fmt: skip
             assert done.stdout == "hello"

@@ -66,7 +66,7 @@ def _haproxies(lab: Lab) -> Iterator[None]:
 def test_server_is_told_the_client_s_address(lab: Lab, version: str) -> None:
     web = present("web", direction="v4tov6", listen_port=80, connect_address=V6, send_proxy=version)
     with rules(lab["proxy"], web):
-        for _number in range(3):
+        for _turn in range(3):
             assert fetch(lab["v4"], f"http://{PROXY4}/") == f"10.0.0.4 {PROXY4} 80"
 
 

@@ -97,7 +97,7 @@ address, port = sys.argv[1], int(sys.argv[2])
 if sys.argv[3] == "serve":
     sock = socket.create_server((address, port), family=socket.AF_INET6)
     print("listening", file=sys.stderr, flush=True)
-    sock, _address = sock.accept()
+    sock = sock.accept()[0]
     time.sleep(0.5)
     before = sock.recv(100)              # stops at the mark
     urgent = sock.recv(1, socket.MSG_OOB)

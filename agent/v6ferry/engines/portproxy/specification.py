@@ -14,7 +14,7 @@ DIRECTIONS = ("v4tov4", "v4tov6", "v6tov4", "v6tov6")
 EVERYWHERE = "*"
 _WILDCARDS = {4: "0.0.0.0", 6: "::"}
 _LONGEST_PORT = len("65535")
-MOST_PORTS = 4096
+MOST_PORTS = 1024
 """Of one rule: each is a socket."""
 
 Prefix = IPv4Network | IPv6Network
