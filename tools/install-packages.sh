@@ -5,7 +5,7 @@ set -eu
 bpf="clang-14 dpkg-dev libbpf-dev linux-libc-dev llvm-14"
 demo="bind9 iperf3 iproute2 iputils-ping libbpf1 python3-venv tcpdump"
 molecule="mmdebstrap podman runc"
-bench="$demo $molecule cpio qemu-system-x86"
+bench="$demo $molecule conntrack cpio miredo miredo-server nftables qemu-system-x86"
 test="$demo $bpf bind9-dnsutils bird2 cpio ethtool conntrack frr isatapd miredo miredo-server ndisc6 nftables procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in

@@ -168,9 +168,9 @@ def start_miredo(host: LabHost, *lines: str) -> Service:
     )
 
 
-def start_miredo_client(host: LabHost) -> str:
+def start_miredo_client(host: LabHost, *lines: str) -> str:
     """Start miredo as a client of the server; its address."""
-    start_miredo(host, f"ServerAddress {SERVER}")
+    start_miredo(host, f"ServerAddress {SERVER}", *lines)
     return teredo_address(host, "teredo")
 
 

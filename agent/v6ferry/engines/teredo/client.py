@@ -149,10 +149,11 @@ class TeredoClient(TeredoNode):
         self._wanted = None
         idle = self._idle()
         servers = () if idle else self._servers()
-        asked = (servers, underlay_endpoints(self._spec.tunnel, self._facts), self._port())
+        ours = self._ours_towards(servers[0] if servers else None)
+        asked = (servers, ours, self._port())
         if asked != self._asked:
             self._asked = asked
-            if servers and asked[1]:
+            if servers and ours:
                 self._qualification.begin(servers, self._facts.host_endpoints, now)
             else:
                 self._qualification.end()
@@ -270,7 +271,16 @@ class TeredoClient(TeredoNode):
     # What the engine wants
 
     def _endpoints(self) -> tuple[IPv4Address, ...]:
-        return underlay_endpoints(self._spec.tunnel, self._facts)
+        """Our addresses, first the one that the server sees, or its NAT does."""
+        return self._ours_towards(self._qualification.server)
+
+    def _ours_towards(self, server: Server | None) -> tuple[IPv4Address, ...]:
+        ours = underlay_endpoints(self._spec.tunnel, self._facts)
+        towards = None if server is None else self._facts.sources.get(server.primary)
+        return tuple(sorted(ours, key=lambda one: one != towards))
+
+    def _source(self) -> IPv4Address | None:
+        return next(iter(self._endpoints()), None)
 
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
@@ -306,6 +316,7 @@ class TeredoClient(TeredoNode):
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
+            endpoints=frozenset(one.primary for one in self._servers()),
         )
 
     # Status, succession

@@ -85,6 +85,9 @@ class TeredoRelay(TeredoNode):
     def _endpoints(self) -> tuple[IPv4Address, ...]:
         return underlay_endpoints(self._spec.tunnel, self._facts)
 
+    def _source(self) -> IPv4Address | None:
+        return next(iter(self._endpoints()), None)
+
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
         if self._wanted is None:

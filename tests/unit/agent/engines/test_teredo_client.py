@@ -15,7 +15,7 @@ from v6ferry.engines.specification import SpecificationError
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.system.state import HostFacts
+from v6ferry.system.state import HostFacts, UnderlayAddress
 from v6ferry.wire.icmpv6 import icmpv6_type
 from v6ferry.wire.ipv6 import Ipv6Header
 from v6ferry.wire.neighbor_discovery import RouterSolicitation, neighbor_discovery_type
@@ -262,6 +262,24 @@ def test_new_network_has_the_servers_asked_at_once():
     world.internet.run(0.1)
     assert decode(client.address).client == IPv4Address("157.60.9.9")
     assert client.address != before
+
+
+def test_host_with_two_addresses_is_known_by_the_one_that_the_server_sees():
+    world = World()
+    client = world.client()
+    first, second = client.addresses[0], IPv4Address("157.60.9.9")
+    facts = HostFacts(
+        underlay=tuple(UnderlayAddress(one, "eth0") for one in (first, second)),
+        underlay_mtu={"eth0": 1500},
+        host_endpoints=frozenset({first, second}),
+        sources={SERVER: second},
+    )
+    client.engine.update_facts(facts, world.internet.now)
+    (sent,) = client.engine.datagrams_to_send()
+    assert sent.source == second
+    wanted = client.engine.wanted(world.internet.now)
+    assert wanted.table.encapsulation.default_source == second
+    assert wanted.endpoints == {SERVER}
 
 
 # Peers
