@@ -65,6 +65,8 @@ class TeredoClient(TeredoNode):
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
         self._asked: tuple[object, ...] = ()
+        self._inherited: tuple[Server, tuple[Endpoint, Nat]] | None = None
+        """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
         self._wanted: Wanted | None = None
@@ -153,8 +155,12 @@ class TeredoClient(TeredoNode):
         asked = (servers, ours, self._port())
         if asked != self._asked:
             self._asked = asked
-            if servers and ours:
-                self._qualification.begin(servers, self._facts.host_endpoints, now)
+            host, found = self._facts.host_endpoints, self._qualification
+            if servers and ours and self._inherited and self._inherited[0] in servers:
+                server, known = self._inherited
+                found.resume(server, servers, host, known, now)
+            elif servers and ours:
+                found.begin(servers, host, now)
             else:
                 self._qualification.end()
         self._follow(now)
@@ -165,9 +171,13 @@ class TeredoClient(TeredoNode):
             self._send(one.datagram, one.endpoint)
         address = self._formed_address()
         if address != self._address:
+            inherits = self._address is None and self._inherited is not None
             self._address = address
             self._wanted = None
-            self._forget_peers()
+            if inherits:
+                self._inherited = None
+            else:
+                self._forget_peers()
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -364,11 +374,20 @@ class TeredoClient(TeredoNode):
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: what our address is made of, and the servers' addresses."""
-        return {
+        found = self._qualification
+        snapshot: dict[str, Any] = {
             "flags": self._flags,
             "port": self._own_port,
             "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
+            "peers": self._peers_snapshot(),
         }
+        if self._address is not None and found.mapped is not None and found.server is not None:
+            snapshot["qualified"] = {
+                "server": [str(found.server.primary), str(found.server.secondary)],
+                "mapped": [str(found.mapped.address), found.mapped.port],
+                "nat": found.nat.value,
+            }
+        return snapshot
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""
@@ -378,10 +397,24 @@ class TeredoClient(TeredoNode):
                 str(name): tuple(map(IPv4Address, addresses))
                 for name, addresses in snapshot["servers"].items()
             }
+            self._inherited = _inherited(snapshot.get("qualified"))
+            if self._inherited is not None:
+                self._restore_peers(snapshot["peers"], now)
         except (KeyError, TypeError, ValueError, AttributeError):
+            self._inherited = None
             self._discard("snapshot: malformed")
             return
         if _FIRST_PORT <= port <= _LAST_PORT:
             self._own_port = port
         self._flags = flags & _RANDOM_FLAGS
         self._resolved = resolved
+
+
+def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat]] | None:
+    """The server and what it said, from a snapshot."""
+    if qualified is None:
+        return None
+    primary, secondary = map(IPv4Address, qualified["server"])
+    address, port = qualified["mapped"]
+    mapped = Endpoint(IPv4Address(address), int(port))
+    return Server(primary, secondary), (mapped, Nat(qualified["nat"]))

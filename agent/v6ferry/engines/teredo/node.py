@@ -10,9 +10,11 @@ known whose symmetric NAT gives it a port that its address does not tell.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from random import Random
+from typing import Any
 
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
@@ -344,6 +346,30 @@ class TeredoNode(TeredoEngine):
         for peer in list(self._peers):
             self._let_go(peer)
             self._peers.remove(peer)
+
+    # Succession
+
+    def _peers_snapshot(self) -> list[list[Any]]:
+        """Peers that are known for sure, for a successor in the same boot."""
+        return [
+            [str(one.address), str(one.endpoint.address), one.endpoint.port, one.last_reception]
+            for one in self._peers
+            if one.trusted and one.endpoint is not None
+        ]
+
+    def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
+        """Go on with a predecessor's peers.
+
+        Raises:
+            ValueError: these are none.
+            TypeError: these are none.
+        """
+        for address, endpoint, port, heard in entries:
+            peer = self._peer(IPv6Address(address))
+            peer.trust(Endpoint(IPv4Address(endpoint), int(port)), float(heard))
+            self._use(peer, peer.last_reception)
+            if peer.endpoint is not None and peer.is_reachable(now):
+                self._admit(peer, peer.endpoint, now)
 
     # Time
 
