@@ -334,7 +334,7 @@ class TeredoClient(TeredoNode):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped = found.mapped
+        mapped, unresolved = found.mapped, self._unresolved(idle)
         return {
             "ready": bool(idle or self._address is not None),
             "summary": self._summary(idle),
@@ -349,7 +349,7 @@ class TeredoClient(TeredoNode):
             "client_port": self._port(),
             "peers": len(self._peers),
             "discarded": dict(sorted(self._discarded.items())),
-        } | ({"unresolved_names": unresolved} if (unresolved := self._unresolved(idle)) else {})
+        } | ({"unresolved_names": unresolved} if unresolved else {})
 
     def _unresolved(self, idle: str | None) -> list[str]:
         names = () if idle else self._spec.servers
