@@ -253,15 +253,23 @@ class TeredoNode(TeredoEngine):
         elif not is_bubble(packet) and not self._answers_look(peer, packet):
             self._deliveries.append(packet)
         moved = peer.endpoint != source
-        if not self._may_be_far_end(source) and peer.their_nonce is None:
-            # It is beside us and would not know us there: its own bubble, which is on its way
-            # through our server, brings the nonce for that.
+        if peer.their_nonce is None and self._is_beside_us(peer, source):
+            # It would not know us there: its own bubble, which is on its way through our server,
+            # brings the nonce for that.
             return None
         sent = self._heard(peer, source, now)
         if is_bubble(packet) and by_nonce and moved and not sent:
             # The peer cannot know that it was heard, nor where we are if our address does not say.
             self._send_direct_bubble(peer, source, now)
         return None
+
+    def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:
+        """Whether a peer behind our own NAT has sent without going through it."""
+        parts = peer.parts
+        return parts is not None and source.address != parts.client and self._shares_nat(peer)
+
+    def _shares_nat(self, peer: Peer) -> bool:
+        return bool(self._alternates_for(peer))
 
     def _heard(self, peer: Peer, source: Endpoint, now: float) -> bool:
         """A peer has sent from ``source``; return whether something has waited for that."""
@@ -309,7 +317,7 @@ class TeredoNode(TeredoEngine):
 
     def _usable_alternates(self, peer: Peer, trailers: Trailers) -> tuple[Endpoint, ...]:
         """Where else a peer may be, if that can be: behind the same NAT (RFC 6081 section 5.5)."""
-        if not self._alternates_for(peer):
+        if not self._shares_nat(peer):
             return ()
         return tuple(Endpoint(one.address, one.port) for one in trailers.alternate_addresses)
 
