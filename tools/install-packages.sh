@@ -5,7 +5,7 @@ set -eu
 bpf="clang-14 dpkg-dev libbpf-dev linux-libc-dev llvm-14"
 demo="bind9 iperf3 iproute2 iputils-ping libbpf1 python3-venv tcpdump"
 molecule="mmdebstrap podman runc"
-bench="$demo $molecule cpio curl haproxy libnginx-mod-stream miredo miredo-server nginx-light qemu-system-x86 wrk"
+bench="$demo $molecule conntrack cpio curl haproxy libnginx-mod-stream miredo miredo-server nftables nginx-light qemu-system-x86 wrk"
 test="$demo $bpf bind9-dnsutils bird2 conntrack cpio curl dnsmasq-base ethtool frr haproxy isatapd miredo miredo-server ndisc6 nftables procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in

@@ -13,7 +13,7 @@ if [ "$((capabilities >> 24 & 1))" -eq 0 ] || [ ! -d /run/systemd/system ]; then
     export CONTAINERS_CONF="$PWD/tools/podman/containers.conf"
 fi
 tools/node-image.sh
-[ $# -gt 0 ] || set -- default isatap portproxy tunnels
+[ $# -gt 0 ] || set -- default isatap portproxy teredo tunnels
 for scenario; do
     began=$(date +%s)
     PATH=$PWD/.venv/bin:$PATH .venv/bin/molecule test --scenario-name "$scenario"

@@ -18,6 +18,7 @@ from tests.bench import (
     report,
     sit,
     technologies,
+    teredo,
     tunnels,
 )
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
@@ -38,6 +39,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "growth": growth.comparisons,
     "many-tunnels": many_tunnels.comparisons,
     "agent-role": agent_role.comparisons,
+    "teredo": teredo.comparisons,
 }
 """What is measured: a file each, in which a context manager yields comparisons."""
 

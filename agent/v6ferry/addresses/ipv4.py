@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 # IANA IPv4 Special-Purpose Address Registry (RFC 6890), "Globally Reachable: False", and multicast.
@@ -37,6 +38,7 @@ _NETWORKS_AND_MASKS = tuple(
 _EXCEPTIONS = frozenset({IPv4Address("192.0.0.9"), IPv4Address("192.0.0.10")})
 
 
+@lru_cache(maxsize=4096)
 def is_globally_unique(address: IPv4Address) -> bool:
     """Tell whether ``address`` is known to be unique in the whole Internet.
 

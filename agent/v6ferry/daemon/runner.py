@@ -51,6 +51,7 @@ class Runner:
         self._wanted: Wanted | None = None
         self._tun: Tun | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
         self._dns: DnsConfiguration | None = None
         """What the resolver has been told."""
         self._dirty = asyncio.Event()
@@ -308,9 +309,9 @@ class Runner:
         wanted = self._engine.wanted(now)
         if self._wanted is None:
             plane.add(self._tun, wanted.table, self._control)
-        elif wanted.table != self._wanted.table:
+        elif wanted is not self._wanted and wanted.table != self._wanted.table:
             plane.update(wanted.table)
-        if wanted != self._wanted:
+        if wanted is not self._wanted and wanted != self._wanted:
             if wanted.links != (() if self._wanted is None else self._wanted.links):
                 # A successor has to know which prefixes hosts were given.
                 self._save_snapshot_soon()
@@ -326,10 +327,13 @@ class Runner:
         self._schedule()
 
     def _schedule(self) -> None:
+        deadline = self._engine.next_deadline()
         if self._timer is not None:
+            if deadline == self._deadline:
+                return
             self._timer.cancel()
             self._timer = None
-        deadline = self._engine.next_deadline()
+        self._deadline = deadline
         if deadline is not None:
             wait = max(deadline - clock(), SHORTEST_WAIT)
             self._timer = asyncio.get_running_loop().call_later(wait, self._on_timer)

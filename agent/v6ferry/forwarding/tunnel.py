@@ -12,7 +12,7 @@ from v6ferry.forwarding.icmp_errors import ErrorLimiter
 from v6ferry.forwarding.path import Path
 from v6ferry.forwarding.sharing import Shared, in_force
 from v6ferry.forwarding.table import Endpoint, TunnelTable
-from v6ferry.system.sockets import OuterSocket, ancillary
+from v6ferry.system.sockets import Ancillary, OuterSocket, ancillary
 from v6ferry.system.tun import Tun
 
 PeerChanges = Mapping[IPv6Address, Endpoint | None]
@@ -71,6 +71,7 @@ class Tunnel:
         self.paths: dict[bytes, Path] = {}
         self.soft_errors: dict[IPv4Address, float] = {}
         self._limiter = ErrorLimiter()
+        self._messages: dict[tuple[IPv4Address | None, int], Ancillary] = {}
 
     def ask(self, table: TunnelTable) -> None:
         """Have another table."""
@@ -100,7 +101,10 @@ class Tunnel:
             endpoint: where to.
             source: the outer one; None leaves it to the kernel's routing.
         """
-        messages = ancillary(source, self.table.encapsulation.ttl, 0)
+        ttl = self.table.encapsulation.ttl
+        messages = self._messages.get((source, ttl))
+        if messages is None:
+            messages = self._messages[source, ttl] = ancillary(source, ttl, 0)
         try:
             self.outer.send(payload, messages, (str(endpoint.address), endpoint.port), False)
         except OSError:

@@ -47,6 +47,7 @@ def _public(name: str, addresses: tuple[str, ...], native: str | None) -> Host:
         name,
         tuple(interfaces),
         routes=(Route(_ALL_IPV4, ip_address(_gateway(addresses[0]))),),
+        groups=(f"teredo_{name}s",),
     )
 
 
@@ -63,11 +64,12 @@ def _nat(name: str, wan: str, lan: str) -> Host:
     )
 
 
-def _client(name: str, nat: str, address: str) -> Host:
+def _client(name: str, nat: str, address: str, group: str = "teredo_clients") -> Host:
     return Host(
         name,
         (Interface("eth0", f"{nat}-lan", (ip_interface(f"{address}/24"),)),),
         routes=(Route(_ALL_IPV4, ip_address(_gateway(address))),),
+        groups=(group,),
     )
 
 
@@ -92,7 +94,7 @@ def _internet() -> Topology:
         (Interface("eth0", "native", (ip_interface(f"{C}/64"),)),),
         routes=(Route(_ALL_IPV6, ip_address(RELAY_NATIVE)),),
     )
-    both = _client("h", "anat", H)
+    both = _client("h", "anat", H, group="host_specific_relays")
     native = Interface("lan0", "native", (ip_interface(f"{H_NATIVE}/64"),))
     both = replace(both, interfaces=(*both.interfaces, native))
     return Topology(
@@ -168,9 +170,9 @@ def start_miredo(host: LabHost, *lines: str) -> Service:
     )
 
 
-def start_miredo_client(host: LabHost) -> str:
+def start_miredo_client(host: LabHost, *lines: str) -> str:
     """Start miredo as a client of the server; its address."""
-    start_miredo(host, f"ServerAddress {SERVER}")
+    start_miredo(host, f"ServerAddress {SERVER}", *lines)
     return teredo_address(host, "teredo")
 
 

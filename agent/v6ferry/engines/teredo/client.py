@@ -65,6 +65,8 @@ class TeredoClient(TeredoNode):
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
         self._asked: tuple[object, ...] = ()
+        self._inherited: tuple[Server, tuple[Endpoint, Nat]] | None = None
+        """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
         self._wanted: Wanted | None = None
@@ -149,11 +151,16 @@ class TeredoClient(TeredoNode):
         self._wanted = None
         idle = self._idle()
         servers = () if idle else self._servers()
-        asked = (servers, underlay_endpoints(self._spec.tunnel, self._facts), self._port())
+        ours = self._ours_towards(servers[0] if servers else None)
+        asked = (servers, ours, self._port())
         if asked != self._asked:
             self._asked = asked
-            if servers and asked[1]:
-                self._qualification.begin(servers, self._facts.host_endpoints, now)
+            host, found = self._facts.host_endpoints, self._qualification
+            if servers and ours and self._inherited and self._inherited[0] in servers:
+                server, known = self._inherited
+                found.resume(server, servers, host, known, now)
+            elif servers and ours:
+                found.begin(servers, host, now)
             else:
                 self._qualification.end()
         self._follow(now)
@@ -164,9 +171,13 @@ class TeredoClient(TeredoNode):
             self._send(one.datagram, one.endpoint)
         address = self._formed_address()
         if address != self._address:
+            inherits = self._address is None and self._inherited is not None
             self._address = address
             self._wanted = None
-            self._forget_peers()
+            if inherits:
+                self._inherited = None
+            else:
+                self._forget_peers()
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -270,7 +281,16 @@ class TeredoClient(TeredoNode):
     # What the engine wants
 
     def _endpoints(self) -> tuple[IPv4Address, ...]:
-        return underlay_endpoints(self._spec.tunnel, self._facts)
+        """Our addresses, first the one that the server sees, or its NAT does."""
+        return self._ours_towards(self._qualification.server)
+
+    def _ours_towards(self, server: Server | None) -> tuple[IPv4Address, ...]:
+        ours = underlay_endpoints(self._spec.tunnel, self._facts)
+        towards = None if server is None else self._facts.sources.get(server.primary)
+        return tuple(sorted(ours, key=lambda one: one != towards))
+
+    def _source(self) -> IPv4Address | None:
+        return next(iter(self._endpoints()), None)
 
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
@@ -306,6 +326,7 @@ class TeredoClient(TeredoNode):
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
+            endpoints=frozenset(one.primary for one in self._servers()),
         )
 
     # Status, succession
@@ -313,7 +334,7 @@ class TeredoClient(TeredoNode):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped = found.mapped
+        mapped, unresolved = found.mapped, self._unresolved(idle)
         return {
             "ready": bool(idle or self._address is not None),
             "summary": self._summary(idle),
@@ -328,7 +349,7 @@ class TeredoClient(TeredoNode):
             "client_port": self._port(),
             "peers": len(self._peers),
             "discarded": dict(sorted(self._discarded.items())),
-        } | ({"unresolved_names": unresolved} if (unresolved := self._unresolved(idle)) else {})
+        } | ({"unresolved_names": unresolved} if unresolved else {})
 
     def _unresolved(self, idle: str | None) -> list[str]:
         names = () if idle else self._spec.servers
@@ -353,11 +374,20 @@ class TeredoClient(TeredoNode):
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: what our address is made of, and the servers' addresses."""
-        return {
+        found = self._qualification
+        snapshot: dict[str, Any] = {
             "flags": self._flags,
             "port": self._own_port,
             "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
+            "peers": self._peers_snapshot(),
         }
+        if self._address is not None and found.mapped is not None and found.server is not None:
+            snapshot["qualified"] = {
+                "server": [str(found.server.primary), str(found.server.secondary)],
+                "mapped": [str(found.mapped.address), found.mapped.port],
+                "nat": found.nat.value,
+            }
+        return snapshot
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""
@@ -367,10 +397,24 @@ class TeredoClient(TeredoNode):
                 str(name): tuple(map(IPv4Address, addresses))
                 for name, addresses in snapshot["servers"].items()
             }
+            self._inherited = _inherited(snapshot.get("qualified"))
+            if self._inherited is not None:
+                self._restore_peers(snapshot["peers"], now)
         except (KeyError, TypeError, ValueError, AttributeError):
+            self._inherited = None
             self._discard("snapshot: malformed")
             return
         if _FIRST_PORT <= port <= _LAST_PORT:
             self._own_port = port
         self._flags = flags & _RANDOM_FLAGS
         self._resolved = resolved
+
+
+def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat]] | None:
+    """The server and what it said, from a snapshot."""
+    if qualified is None:
+        return None
+    primary, secondary = map(IPv4Address, qualified["server"])
+    address, port = qualified["mapped"]
+    mapped = Endpoint(IPv4Address(address), int(port))
+    return Server(primary, secondary), (mapped, Nat(qualified["nat"]))

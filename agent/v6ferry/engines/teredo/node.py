@@ -10,9 +10,11 @@ known whose symmetric NAT gives it a port that its address does not tell.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from random import Random
+from typing import Any
 
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
@@ -251,15 +253,23 @@ class TeredoNode(TeredoEngine):
         elif not is_bubble(packet) and not self._answers_look(peer, packet):
             self._deliveries.append(packet)
         moved = peer.endpoint != source
-        if not self._may_be_far_end(source) and peer.their_nonce is None:
-            # It is beside us and would not know us there: its own bubble, which is on its way
-            # through our server, brings the nonce for that.
+        if peer.their_nonce is None and self._is_beside_us(peer, source):
+            # It would not know us there: its own bubble, which is on its way through our server,
+            # brings the nonce for that.
             return None
         sent = self._heard(peer, source, now)
         if is_bubble(packet) and by_nonce and moved and not sent:
             # The peer cannot know that it was heard, nor where we are if our address does not say.
             self._send_direct_bubble(peer, source, now)
         return None
+
+    def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:
+        """Whether a peer behind our own NAT has sent without going through it."""
+        parts = peer.parts
+        return parts is not None and source.address != parts.client and self._shares_nat(peer)
+
+    def _shares_nat(self, peer: Peer) -> bool:
+        return bool(self._alternates_for(peer))
 
     def _heard(self, peer: Peer, source: Endpoint, now: float) -> bool:
         """A peer has sent from ``source``; return whether something has waited for that."""
@@ -307,7 +317,7 @@ class TeredoNode(TeredoEngine):
 
     def _usable_alternates(self, peer: Peer, trailers: Trailers) -> tuple[Endpoint, ...]:
         """Where else a peer may be, if that can be: behind the same NAT (RFC 6081 section 5.5)."""
-        if not self._alternates_for(peer):
+        if not self._shares_nat(peer):
             return ()
         return tuple(Endpoint(one.address, one.port) for one in trailers.alternate_addresses)
 
@@ -344,6 +354,30 @@ class TeredoNode(TeredoEngine):
         for peer in list(self._peers):
             self._let_go(peer)
             self._peers.remove(peer)
+
+    # Succession
+
+    def _peers_snapshot(self) -> list[list[Any]]:
+        """Peers that are known for sure, for a successor in the same boot."""
+        return [
+            [str(one.address), str(one.endpoint.address), one.endpoint.port, one.last_reception]
+            for one in self._peers
+            if one.trusted and one.endpoint is not None
+        ]
+
+    def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
+        """Go on with a predecessor's peers.
+
+        Raises:
+            ValueError: these are none.
+            TypeError: these are none.
+        """
+        for address, endpoint, port, heard in entries:
+            peer = self._peer(IPv6Address(address))
+            peer.trust(Endpoint(IPv4Address(endpoint), int(port)), float(heard))
+            self._use(peer, peer.last_reception)
+            if peer.endpoint is not None and peer.is_reachable(now):
+                self._admit(peer, peer.endpoint, now)
 
     # Time
 

@@ -52,7 +52,13 @@ class TeredoEngine(QuietEngine):
     def _send(
         self, datagram: TeredoDatagram, endpoint: Endpoint, source: IPv4Address | None = None
     ) -> None:
-        self._datagrams.append(OutgoingDatagram(datagram.build(), endpoint, source))
+        self._datagrams.append(
+            OutgoingDatagram(datagram.build(), endpoint, source or self._source())
+        )
+
+    def _source(self) -> IPv4Address | None:
+        """Our address where nothing else is said; None leaves it to the kernel's routing."""
+        return None
 
     def _discard(self, why: str) -> None:
         self._discarded[why] = self._discarded.get(why, 0) + 1

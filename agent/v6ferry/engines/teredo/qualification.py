@@ -129,6 +129,22 @@ class Qualification:
         self._pause = FIRST_PAUSE
         self._ask_server(now)
 
+    def resume(
+        self,
+        server: Server,
+        servers: tuple[Server, ...],
+        ours: frozenset[IPv4Address],
+        known: tuple[Endpoint, Nat],
+        now: float,
+    ) -> None:
+        """Go on with what a predecessor knew, and ask whether it is still so."""
+        self._servers, self._ours = servers, ours
+        self._forget()
+        self._number = servers.index(server)
+        self.server = server
+        self.mapped, self.nat = known
+        self._ask_primary(now)
+
     def end(self) -> None:
         """Ask nobody any more."""
         self._servers = ()

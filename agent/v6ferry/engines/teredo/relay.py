@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
@@ -85,6 +86,9 @@ class TeredoRelay(TeredoNode):
     def _endpoints(self) -> tuple[IPv4Address, ...]:
         return underlay_endpoints(self._spec.tunnel, self._facts)
 
+    def _source(self) -> IPv4Address | None:
+        return next(iter(self._endpoints()), None)
+
     def wanted(self, now: float) -> Wanted:
         """See ``Engine.wanted``."""
         if self._wanted is None:
@@ -114,6 +118,17 @@ class TeredoRelay(TeredoNode):
                 only(native) if spec.host_specific else NATIVE_SIDE,
             ),
         )
+
+    def snapshot(self) -> dict[str, Any]:
+        """See ``Engine.snapshot``: the clients that are known."""
+        return {"peers": self._peers_snapshot()}
+
+    def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
+        """See ``Engine.restore``."""
+        try:
+            self._restore_peers(snapshot["peers"], now)
+        except (KeyError, TypeError, ValueError):
+            self._discard("snapshot: malformed")
 
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""

@@ -47,7 +47,11 @@ _GLOBAL = IPv6Network("2000::/3")
 _LINK_LOCAL = IPv6Network("fe80::/10")
 _CONE = 1 << 63
 """Of a link-local address's interface identifier (section 5.2.1)."""
-_REMEMBERED_ADVERTISEMENTS = 64
+_REMEMBERED = 64
+"""Solicitations that are answered without looking at them again."""
+_PLAIN_NONCE = b"\0\1\0\0"
+"""The authentication encapsulation of clients that have no key begins so."""
+_CONFIRMATION = 12
 _AUTHENTICATION_LENGTH = 13
 """Octets of the authentication encapsulation without identifier and value."""
 ECHO_LENGTH = 128
@@ -80,7 +84,7 @@ class TeredoServer(TeredoEngine):
         self._globally_unique = spec.globally_unique
         self._limit = RateLimit(spec.rate_limit, self._random.getrandbits(64))
         self._secrets = {one.identifier: one for one in spec.secrets}
-        self._advertisements: dict[IPv6Address, bytes] = {}
+        self._answers: dict[tuple[bytes, IPv4Address], tuple[bytes, IPv4Address]] = {}
         self._wanted: Wanted | None = None
 
     def update_facts(self, facts: HostFacts, now: float) -> None:
@@ -92,6 +96,12 @@ class TeredoServer(TeredoEngine):
         self, payload: bytes, source: Endpoint, destination: IPv4Address, now: float
     ) -> None:
         """See ``DatagramEngine.receive_datagram``."""
+        if payload[:4] == _PLAIN_NONCE:
+            # Solicitations of one implementation are alike but for their nonces.
+            answer = self._answers.get((payload[_AUTHENTICATION_LENGTH:], destination))
+            if answer is not None and payload[_CONFIRMATION] == Confirmation.ACCEPTED:
+                self._answer_alike(answer, payload[:_AUTHENTICATION_LENGTH], source, now)
+                return
         try:
             datagram = TeredoDatagram.parse(payload)
         except WireError as error:
@@ -210,6 +220,8 @@ class TeredoServer(TeredoEngine):
             answer_from = both[destination == both[0]]
         packet, origin = self._advertisement(client), Origin(source.address, source.port)
         asked, authentication = datagram.authentication, None
+        if not self._secrets and len(self._answers) < _REMEMBERED:
+            self._answers[datagram.packet, destination] = packet, answer_from
         if asked is not None:
             value = b""
             if secret is not None:
@@ -218,6 +230,22 @@ class TeredoServer(TeredoEngine):
             authentication = Authentication(asked.nonce, confirmation, identifier, value)
         self._send(TeredoDatagram(packet, origin, authentication), source, answer_from)
         return None
+
+    def _answer_alike(
+        self, answer: tuple[bytes, IPv4Address], nonce: bytes, source: Endpoint, now: float
+    ) -> None:
+        """Answer a solicitation of which one like it has been checked and answered before."""
+        if not self._may_be_far_end(source):
+            self._discard("outer source")
+        elif not self._limit.allows(source.address, now):
+            self._discard("rate limit")
+        else:
+            self._counted["advertisements"] += 1
+            packet, answer_from = answer
+            origin = Origin(source.address, source.port).build()
+            self._datagrams.append(
+                OutgoingDatagram(b"".join((nonce, origin, packet)), source, answer_from)
+            )
 
     def _check_key(
         self, datagram: TeredoDatagram
@@ -239,9 +267,6 @@ class TeredoServer(TeredoEngine):
         return secret, Confirmation.ACCEPTED, None
 
     def _advertisement(self, client: IPv6Address) -> bytes:
-        known = self._advertisements.get(client)
-        if known is not None:
-            return known
         address = self._spec.server_address
         prefix = IPv6Network((0x2001_0000 << 96 | int(address) << 64, 64))
         message = RouterAdvertisement(
@@ -255,10 +280,7 @@ class TeredoServer(TeredoEngine):
             ),
             mtu=IPV6_MINIMUM_MTU,
         )
-        if len(self._advertisements) >= _REMEMBERED_ADVERTISEMENTS:
-            self._advertisements.clear()
-        packet = self._advertisements[client] = encode(message, _link_local(address), client)
-        return packet
+        return encode(message, _link_local(address), client)
 
     # What the engine wants
 

@@ -36,13 +36,14 @@ def teredo_table(
     Args:
         options: of the tunnel.
         facts: of the host.
-        endpoints: our IPv4 addresses.
+        endpoints: our IPv4 addresses; packets go from the first one.
         port: our UDP port.
         addresses: IPv6 addresses of the interface.
         peers: prefixes of peers; without any, the engine alone sends and receives.
         near: which addresses may be on our side.
     """
-    ours = frozenset(endpoints)
+    in_order = tuple(endpoints)
+    ours = frozenset(in_order)
     local = frozenset(addresses)
     return TunnelTable(
         interface=options.interface,
@@ -52,7 +53,8 @@ def teredo_table(
             ttl=options.ttl,
             dscp=options.dscp,
             dynamic_mtu=options.dynamic_mtu,
-            default_source=next(iter(ours)) if len(ours) == 1 else None,
+            # Peers know us by one endpoint, whatever way packets to them take.
+            default_source=next(iter(in_order), None),
             port=port,
         ),
         local_endpoints=ours,

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from v6ferry.addresses.teredo import decode
 from v6ferry.engines.specification import SpecificationError
+from v6ferry.engines.teredo.client import TeredoClient
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.system.state import HostFacts
+from v6ferry.system.state import HostFacts, UnderlayAddress
 from v6ferry.wire.icmpv6 import icmpv6_type
 from v6ferry.wire.ipv6 import Ipv6Header
 from v6ferry.wire.neighbor_discovery import RouterSolicitation, neighbor_discovery_type
@@ -262,6 +265,24 @@ def test_new_network_has_the_servers_asked_at_once():
     world.internet.run(0.1)
     assert decode(client.address).client == IPv4Address("157.60.9.9")
     assert client.address != before
+
+
+def test_host_with_two_addresses_is_known_by_the_one_that_the_server_sees():
+    world = World()
+    client = world.client()
+    first, second = client.addresses[0], IPv4Address("157.60.9.9")
+    facts = HostFacts(
+        underlay=tuple(UnderlayAddress(one, "eth0") for one in (first, second)),
+        underlay_mtu={"eth0": 1500},
+        host_endpoints=frozenset({first, second}),
+        sources={SERVER: second},
+    )
+    client.engine.update_facts(facts, world.internet.now)
+    (sent,) = client.engine.datagrams_to_send()
+    assert sent.source == second
+    wanted = client.engine.wanted(world.internet.now)
+    assert wanted.table.encapsulation.default_source == second
+    assert wanted.endpoints == {SERVER}
 
 
 # Peers
@@ -546,18 +567,62 @@ def test_disabled_client_asks_nobody():
     assert client.status["summary"] == "disabled (type)"
 
 
-def test_successor_has_the_same_port_and_address():
-    world = World()
-    first = world.client()
+def succeed(machine, engine):
+    """Another engine goes on where that of a machine was."""
+    snapshot = json.loads(json.dumps(machine.engine.snapshot()))
+    machine.engine = engine
+    machine.peers.clear()
+    engine.restore(snapshot, machine.internet.now)
+    machine.tell_facts()
+
+
+def test_successor_has_the_same_address_and_peers_at_once():
+    world, a, b = restricted_pair()
+    assert a.ping(b.address, within=5) is not None
+    before, peers, began = a.address, dict(a.peers), world.internet.now
+    spec = TeredoClientSpec.parse({"servers": [str(SERVER)]}, "teredo_client/c")
+    succeed(a, TeredoClient(spec, Random(99), world.internet.now))
+    assert (a.address, a.peers) == (before, peers)
+    assert a.ping(b.address, 2) == pytest.approx(0.04)
+    assert bubbles(world, began) == []
+    assert len(solicitations(world, began)) == 1  # whether it is still so
+
+
+def test_successor_notices_what_has_changed_meanwhile():
+    world, a, _b = restricted_pair()
+    before = a.address
+    a.nat.reboot()
+    spec = TeredoClientSpec.parse({"servers": [str(SERVER)]}, "teredo_client/c")
+    succeed(a, TeredoClient(spec, Random(99), world.internet.now))
     world.internet.run(1)
-    second = world.client()
-    second.engine.restore(first.engine.snapshot(), 1.0)
-    port = first.engine.wanted(1).table.encapsulation.port
-    second.tell_facts()
-    assert second.engine.wanted(1).table.encapsulation.port == port
-    for malformed in ({}, {"flags": "x", "port": 1, "servers": {}}, {"servers": 1}):
-        second.engine.restore(malformed, 1.0)
-    assert second.engine.wanted(1).table.encapsulation.port == port
+    assert a.address != before
+    other = TeredoClientSpec.parse({"servers": ["198.41.0.10"]}, "teredo_client/c")
+    succeed(a, TeredoClient(other, Random(98), world.internet.now))
+    assert a.engine.wanted(world.internet.now).interface.addresses == ()
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {},
+        {"flags": "x", "port": 1, "servers": {}},
+        {"flags": 1, "port": 50000, "servers": 1},
+        {"flags": 1, "port": 50000, "servers": {}, "qualified": {"server": ["x"]}},
+        {
+            "flags": 1,
+            "port": 50000,
+            "servers": {},
+            "qualified": {"server": ["1.2.3.4", "1.2.3.5"], "mapped": [1, 2], "nat": "none"},
+            "peers": [[1]],
+        },
+    ],
+)
+def test_malformed_snapshot_is_ignored(malformed):
+    world = World()
+    client = world.client()
+    client.engine.restore(malformed, 0.0)
+    world.internet.run(1)
+    assert client.status["ready"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Teredo between two clients and through a relay, and a server, beside plain IPv4 and miredo.
+
+The clients have public addresses, so that plain IPv4 takes the same way. They are on one
+link; but to the native host behind the relay packets go through two routers, none of which
+translates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network, ip_address, ip_interface
+from pathlib import Path
+
+from tests.bench.comparison import BenchError, Comparison
+from tests.lab import Lab, LabHost
+from tests.lab.isatap.intranet import apply, pings
+from tests.lab.processes import wait_until
+from tests.lab.teredo.internet import (
+    INTERNET,
+    SECONDARY,
+    SERVER,
+    B,
+    C,
+    internet,
+    serve,
+    start_client,
+    start_miredo_client,
+    start_miredo_server,
+)
+from tests.lab.topologies import without_transmit_offload
+from tests.lab.topology import Host, Interface, Network, Route, Topology
+from tests.lab.traffic import iperf_server, tcp_bits_per_second
+from tests.simulation.nat import Kind
+
+A = "206.73.118.254"
+LINK = Topology(
+    "teredo-link",
+    (Network("link", ipv6=False), Network("uplink", ipv6=False)),
+    (
+        Host(
+            "a",
+            (
+                Interface("eth0", "link", (ip_interface("131.107.1.1/24"),)),
+                Interface("eth1", "uplink", (ip_interface(f"{A}/24"),)),
+            ),
+            ipv4_forwarding=True,
+        ),
+        Host(
+            "b",
+            (Interface("eth0", "link", (ip_interface(f"{B}/24"),)),),
+            (Route(IPv4Network("0.0.0.0/0"), ip_address("131.107.1.1")),),
+        ),
+        Host(
+            "server",
+            (
+                Interface(
+                    "eth0",
+                    "uplink",
+                    tuple(ip_interface(f"{one}/24") for one in (SERVER, SECONDARY)),
+                ),
+            ),
+            (Route(IPv4Network("0.0.0.0/0"), ip_address(A)),),
+        ),
+    ),
+)
+"""``a`` and ``b`` on one link; ``b`` has its way to the server through ``a``."""
+PACKETS = without_transmit_offload(LINK)
+"""The same where whoever sends makes packets of what TCP has."""
+_SECONDS = 2  # of each measurement
+_SOLICIT = Path(__file__).with_name("solicit.py")
+
+
+@contextlib.contextmanager
+def comparisons() -> Iterator[Sequence[Comparison]]:
+    """Yield the comparisons; the labs they run in are up as long.
+
+    A server's figure is answers a second of its own processor time: what sends the solicitations
+    needs more than it does.
+    """
+    with contextlib.ExitStack() as labs:
+        enter = labs.enter_context
+        ours, theirs = enter(_ours(LINK)), enter(_miredo(LINK))
+        packets, their_packets = enter(_ours(PACKETS)), enter(_miredo(PACKETS))
+        far = enter(_ours(INTERNET))
+        no_offload = "TCP, no offload on the links"
+        yield [
+            ours.comparison("TCP", 0.95, ours.ipv4, "plain IPv4"),
+            packets.comparison(no_offload, 0.75, packets.ipv4, "plain IPv4"),
+            ours.comparison("TCP", 20, theirs.ipv6, "miredo"),
+            packets.comparison(no_offload, 2, their_packets.ipv6, "miredo"),
+            Comparison(
+                "Teredo relay, eBPF plane, to plain IPv4: TCP",
+                "Mbit/s",
+                0.8,
+                ours=lambda: _megabits(far.source, C),
+                peer=far.ipv4,
+            ),
+            Comparison(
+                "Teredo server, in Python, to miredo-server: answers by processor time",
+                "answers/s",
+                0.25,
+                ours=lambda: _answers_per_second(ours.lab, "v6ferry run"),
+                peer=lambda: _answers_per_second(theirs.lab, "miredo-server"),
+            ),
+        ]
+
+
+class _Path:
+    """Two clients that reach each other by Teredo and by IPv4."""
+
+    def __init__(self, lab: Lab, target: str) -> None:
+        self.lab = lab
+        self.source = lab["a"]
+        self.ipv6: Callable[[], float] = lambda: _megabits(self.source, target)
+        self.ipv4: Callable[[], float] = lambda: _megabits(self.source, B)
+
+    def comparison(
+        self, what: str, goal: float, peer: Callable[[], float], called: str
+    ) -> Comparison:
+        name = f"Teredo, eBPF plane, to {called}: {what}"
+        return Comparison(name, "Mbit/s", goal, ours=self.ipv6, peer=peer)
+
+
+@contextlib.contextmanager
+def _ours(topology: Topology) -> Iterator[_Path]:
+    with _lab(topology) as lab:
+        serve(lab, "ebpf", rate_limit=0)
+        for name in ("a", "b"):
+            address = start_client(lab[name], "ebpf", tunnel_mtu="dynamic")
+        with iperf_server(lab["b"]):
+            _wait_for(lab, address)
+            if topology is not INTERNET:
+                yield _Path(lab, address)
+                return
+            lab["relay"].start_agent("--plane", "ebpf")
+            apply(lab["relay"], "teredo_relay", tunnel_mtu="dynamic")
+            _wait_for(lab, C)
+            with iperf_server(lab["c"]):
+                yield _Path(lab, address)
+
+
+@contextlib.contextmanager
+def _miredo(topology: Topology) -> Iterator[_Path]:
+    with _lab(topology) as lab:
+        start_miredo_server(lab["server"])
+        # It would send to b from another address than to the server.
+        start_miredo_client(lab["a"], f"BindAddress {A}")
+        address = start_miredo_client(lab["b"])
+        with iperf_server(lab["b"]):
+            _wait_for(lab, address)
+            yield _Path(lab, address)
+
+
+@contextlib.contextmanager
+def _lab(topology: Topology) -> Iterator[Lab]:
+    lab = internet(Kind.NONE, Kind.NONE) if topology is INTERNET else Lab(topology)
+    with lab as entered:
+        yield entered
+
+
+def _wait_for(lab: Lab, target: str) -> None:
+    if not wait_until(lambda: pings(lab["a"], target, wait=1), 10):
+        raise BenchError(f"host a does not reach {target} within 10 s")
+
+
+def _megabits(host: LabHost, target: str) -> float:
+    return tcp_bits_per_second(host, target, _SECONDS) / 1e6
+
+
+def _answers_per_second(lab: Lab, server: str) -> float:
+    """Answers to solicitations by the second of processor time that the server has used."""
+    processes = _processes(lab["server"], server)
+    before = sum(map(_processor_time, processes))
+    said = lab["a"].run([sys.executable, _SOLICIT, SERVER, str(_SECONDS)]).stdout
+    used = sum(map(_processor_time, processes)) - before
+    if not used:
+        raise BenchError(f"{server} has answered nothing")
+    return int(said) / used
+
+
+def _processes(host: LabHost, command: str) -> list[Path]:
+    """The directories in /proc of a host's processes with a command line."""
+    here = host.run(["readlink", "/proc/self/ns/net"]).stdout.strip()
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (one / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if command in line and os.readlink(one / "ns" / "net") == here:
+                found.append(one)
+    return found
+
+
+def _processor_time(process: Path) -> float:
+    """Seconds, of a process and the kernel for it."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

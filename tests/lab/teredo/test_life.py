@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Teredo client through restarts of its agent, its NAT and its server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Lab
+from tests.lab.isatap.intranet import apply, eventually, pings, remove, status
+from tests.lab.teredo.internet import (
+    SERVER,
+    internet,
+    serve,
+    start_client,
+    teredo_address,
+)
+from tests.lab.teredo.nat import PORTS, become
+from tests.lab.traffic import lost, stream
+from tests.simulation.nat import Kind
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def lab(plane: str) -> Iterator[Lab]:
+    with internet() as lab:
+        serve(lab, plane)
+        for name in ("a", "b"):
+            start_client(lab[name], plane, refresh_interval=5)
+        yield lab
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_address_and_peers_outlive_the_agent(lab: Lab, plane: str, how: str) -> None:
+    before, target = (teredo_address(lab[name], "teredo0") for name in ("a", "b"))
+    assert pings(lab["a"], target)
+    eventually(lambda: status(lab["a"])["peers"] == 1)
+    requests = stream(lab["a"], target, 3)
+    _end = lab["a"].stop_agent() if how == "stopped" else lab["a"].kill_agent()
+    lab["a"].start_agent("--plane", plane)
+    missing = lost(requests)
+    if plane == "ebpf":
+        assert missing == 0
+    assert teredo_address(lab["a"], "teredo0") == before
+    assert status(lab["a"])["peers"] == 1
+    assert pings(lab["a"], target)
+
+
+def test_client_follows_a_nat_that_was_restarted_rfc4380_5_2_5(lab: Lab) -> None:
+    before, target = (teredo_address(lab[name], "teredo0") for name in ("a", "b"))
+    become(lab["anat"], Kind.PORT_RESTRICTED, "30000-31000")
+    eventually(lambda: teredo_address(lab["a"], "teredo0") != before, 12)
+    assert pings(lab["a"], target, wait=4)
+    assert pings(lab["b"], teredo_address(lab["a"], "teredo0"), wait=4)
+    become(lab["anat"], Kind.PORT_RESTRICTED, PORTS)
+
+
+def test_client_comes_back_when_its_server_does(lab: Lab) -> None:
+    remove(lab["server"], "teredo_server")
+    eventually(lambda: not status(lab["a"])["active"], 25)
+    assert status(lab["a"])["summary"] == f"the server {SERVER} does not answer"
+    apply(lab["server"], "teredo_server", server_address=SERVER)
+    eventually(lambda: status(lab["a"])["active"] and status(lab["b"])["active"], 40)
+    assert pings(lab["a"], teredo_address(lab["b"], "teredo0"), wait=4)
+
+
+def test_removal_leaves_nothing(lab: Lab) -> None:
+    remove(lab["a"], "teredo_client")
+    assert "teredo0" not in lab["a"].run(["ip", "-o", "link"]).stdout
+    assert lab["a"].run(["ip", "-6", "route"]).stdout == ""
