@@ -41,7 +41,6 @@ PAUSE = 0.1
 
 _STREAM = socket.SOCK_STREAM
 _NONBLOCKING_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-_TCP, _QUICKACK, _NODELAY = socket.IPPROTO_TCP, socket.TCP_QUICKACK, socket.TCP_NODELAY
 _DONTWAIT = socket.MSG_DONTWAIT
 _UNDER_WAY = {0, errno.EINPROGRESS}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -103,12 +102,15 @@ class Opener:
         rule, accept, family = listener.rule, listener.accept, listener.family
         targets, limit = listener.targets, rule.limit
         is_quick = rule.quick and len(targets) == 1
-        for _turn in range(BATCH):
+        # As many as there were last time: asking for one more that is not there costs as much as
+        # being told once more that there is.
+        for _turn in range(listener.batch):
             if limit is not None and rule.active >= limit:
                 return
             try:
                 fd, address = accept()
             except BlockingIOError:
+                listener.batch = max(listener.batch >> 1, 1)
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
@@ -122,6 +124,7 @@ class Opener:
                 self._connect(client, targets[0], b"", None, now)
             else:
                 self._look_at(client, address, listener, now)
+        listener.batch = min(listener.batch << 1, BATCH)
 
     def note_exhausted(self, number: int, now: float) -> None:
         """Something has run out: leave new connections in the queue for a moment."""
@@ -217,8 +220,6 @@ class Opener:
             sock = _socket.socket(family, _NONBLOCKING_STREAM, 0)
             if not rule.quick:
                 prepare(rule, sock, family, source)
-            # The first data acknowledges the server's SYN: a packet less.
-            sock.setsockopt(_TCP, _QUICKACK, 0)
             number = sock.connect_ex(address)
         except OSError as error:
             self._unreachable(client, error.errno or errno.EIO, now)
@@ -245,17 +246,18 @@ class Opener:
                 if rule.defers is None and received:
                     rule.client_spoke_first()
                 data = first + received if first else received
-        if not data:
-            # Maybe the server speaks first, and does so when the handshake has ended.
-            sock.setsockopt(_TCP, _QUICKACK, 1)
-            if rule.instant:
-                # It has, and if not, sending will find out.
-                self._opening[server.fd] = server
-                relay.watch(server, READS)
-                if not watched:
-                    relay.watch(client, READS)
-                return
-        elif rule.instant:
+        if not rule.instant:
+            if data:
+                rule.probe -= 1
+                rule.instant = rule.probe <= 0
+        elif not data:
+            # The handshake has ended, and if not, sending will find out.
+            self._opening[server.fd] = server
+            relay.watch(server, READS)
+            if not watched:
+                relay.watch(client, READS)
+            return
+        else:
             try:
                 sent = sock.send(data)
             except BlockingIOError:
@@ -272,9 +274,6 @@ class Opener:
                         relay.again.append(client)
                     return
                 data = data[sent:]
-        else:
-            rule.probe -= 1
-            rule.instant = rule.probe <= 0
         server.state = CONNECTING
         server.pending = data or None
         self._opening[server.fd] = server

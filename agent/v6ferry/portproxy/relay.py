@@ -36,7 +36,7 @@ READS = EPOLLIN | EPOLLPRI | EPOLLRDHUP | select.EPOLLET
 """What sockets are watched for; EPOLLOUT comes in when one is full, as it would wake us in vain."""
 BOTH = READS | EPOLLOUT
 
-_SHUT_WR = socket.SHUT_WR
+_SHUT_WR, _TCP, _NODELAY = socket.SHUT_WR, socket.IPPROTO_TCP, socket.TCP_NODELAY
 _DONTWAIT, _MORE, _OOB = socket.MSG_DONTWAIT, socket.MSG_MORE, socket.MSG_OOB
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _RESET = struct.pack("ii", 1, 0)
@@ -52,8 +52,8 @@ class End:
     """One of the two sockets of a connection."""
 
     __slots__ = (
-        "active", "bulk", "carried", "eof", "fd", "is_client", "peer", "pending", "pipe", "piped",
-        "ready", "rule", "sock", "started", "state",
+        "active", "bulk", "carried", "eof", "fd", "is_client", "is_prompt", "peer", "pending",
+        "pipe", "piped", "ready", "rule", "sock", "started", "state",
     )  # fmt: skip
 
     def __init__(self, sock: Any, fd: int, rule: Rule, is_client: bool, now: float) -> None:
@@ -74,6 +74,8 @@ class End:
         self.pipe: Pipe | None = None
         """Holds ``piped`` bytes that are still to be sent to it."""
         self.piped = 0
+        self.is_prompt = is_client
+        """Whether small data goes out at once (TCP_NODELAY); clients' sockets inherit that."""
         self.carried = 0
         """Bytes read from it; the rule counts them when the connection has ended."""
         self.started = self.active = now
@@ -141,6 +143,10 @@ class Relay:
         end.carried += size
         if not peer.carried and not end.is_client:
             end.rule.server_spoke_first()
+        if not peer.is_prompt:
+            # What goes first goes at once anyway, so short connections never come here.
+            peer.is_prompt = True
+            peer.sock.setsockopt(_TCP, _NODELAY, 1)
         # After a short read the stream has nothing more; so what was told to end has ended.
         ends = size < SMALL and events & (EPOLLRDHUP | EPOLLPRI) == EPOLLRDHUP
         try:

@@ -75,13 +75,16 @@ class Listener:
     """A listening socket of a rule."""
 
     __slots__ = (
-        "accept", "family", "fd", "is_watched", "rule", "sock", "state", "targets", "where",
+        "accept", "batch", "family", "fd", "is_watched", "rule", "sock", "state", "targets",
+        "where",
     )  # fmt: skip
 
     def __init__(self, sock: Any, where: tuple[str, int], state: int) -> None:
         self.sock = sock
         self.fd: int = sock.fileno()
         self.accept, self.family = sock._accept, int(sock.family)
+        self.batch = 1
+        """Connections to accept at once."""
         self.where = where
         """Address and port as the rule has them."""
         self.state = state
