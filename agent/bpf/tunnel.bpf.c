@@ -51,6 +51,15 @@
 #define ACCEPTED_SELECTORS 2
 #define SOURCE_SELECTORS 2
 #define AUTOMATIC_SELECTORS 8		/* a power of two */
+#define TEREDO_PORT 3544
+#define NONCE_LENGTH 13		/* of the authentication encapsulation without a key */
+#define SOLICITATION_LENGTH 48
+#define ADVERTISEMENT_LENGTH 96
+#define MOST_ANSWERS 1024
+#define BUDGET_BITS 12
+#define BUDGETS (1 << BUDGET_BITS)
+#define BURST_SECONDS 2ULL
+#define NANOSECONDS 1000000000ULL
 #define CANDIDATES 16
 #define REMEMBERED 1024			/* decisions a CPU; a power of two */
 #define FEW 1024			/* interfaces and rules that are found without a search */
@@ -248,6 +257,27 @@ struct counters {
 	__u64 handed_up[UP_SLOTS];
 };
 
+/* A Teredo solicitation, but for its nonce, and the address of ours that it came to. */
+struct solicitation {
+	__be32 destination;
+	__u8 packet[SOLICITATION_LENGTH];
+};
+
+/* What is answered to it: table.Answer. */
+struct answer {
+	__u32 tunnel;
+	__be32 source;
+	__u32 rate;			/* datagrams a second to one address; 0 sets no limit */
+	__u32 salt;			/* says which addresses share a budget */
+	__u8 packet[ADVERTISEMENT_LENGTH];
+};
+
+/* How much the addresses that share it may still be sent. */
+struct budget {
+	__u64 time;
+	__u64 nanoseconds;		/* worth of datagrams at the rate */
+};
+
 /* Between whom a packet goes. */
 struct ends {
 	struct address source;
@@ -400,6 +430,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct counters);
 } tunnel_counters SEC(".maps");
+
+/* Solicitations that the agent has looked at, and answers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MOST_ANSWERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct solicitation);
+	__type(value, struct answer);
+} answers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BUDGETS);
+	__type(key, __u32);
+	__type(value, struct budget);
+} budgets SEC(".maps");
 
 /* UDP ports of ours, a bit each. */
 struct {
@@ -1176,6 +1222,114 @@ static __always_inline __u32 link_layer_of(__u32 index)
 	return length ? *length : ~0;
 }
 
+/* Whether an address may be sent one datagram more; it is counted then. */
+static __always_inline int is_in_budget(const struct answer *answer, __be32 address)
+{
+	__u32 slot = ((address ^ answer->salt) * 0x9e3779b1) >> (32 - BUDGET_BITS);
+	__u64 now, each, saved;
+	struct budget *budget;
+
+	if (!answer->rate)
+		return 1;
+	budget = bpf_map_lookup_elem(&budgets, &slot);
+	if (!budget)
+		return 0;
+	now = bpf_ktime_get_ns();
+	each = NANOSECONDS / answer->rate;
+	saved = budget->nanoseconds + (now - budget->time);
+	if (!budget->time || saved > BURST_SECONDS * NANOSECONDS)
+		saved = BURST_SECONDS * NANOSECONDS;
+	budget->time = now;
+	if (saved < each) {
+		budget->nanoseconds = saved;
+		return 0;
+	}
+	budget->nanoseconds = saved - each;
+	return 1;
+}
+
+/*
+ * Answer a Teredo solicitation of which the agent has looked at one like it (RFC 4380 section 5.3.2),
+ * by the way that it came. Return what becomes of the packet; TC_ACT_UNSPEC leaves it to others.
+ */
+__attribute__((noinline)) int answer_solicitation(struct __sk_buff *skb)
+{
+	struct {
+		struct iphdr ip;
+		struct udphdr udp;
+		__u8 nonce[NONCE_LENGTH];
+	} __attribute__((packed)) outer;
+	struct solicitation solicitation;
+	struct ethhdr ethernet;
+	struct traffic *traffic;
+	struct answer *answer;
+	__u8 origin[8] = {};
+	__be32 there, tunnel;
+	__be16 port;
+
+	if (skb->len != ETH_HLEN + sizeof(outer) + SOLICITATION_LENGTH ||
+	    bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(outer), solicitation.packet,
+			       SOLICITATION_LENGTH))
+		return TC_ACT_UNSPEC;
+	/* The authentication encapsulation without identifier and value, and all is well. */
+	if (outer.nonce[0] || outer.nonce[1] != 1 || outer.nonce[2] || outer.nonce[3] ||
+	    outer.nonce[NONCE_LENGTH - 1])
+		return TC_ACT_UNSPEC;
+	/* A checksum that somebody has still to finish would be wrong for what is sent. */
+	if (header_sum(&outer.ip) ||
+	    (outer.udp.check && bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) < 0))
+		return TC_ACT_UNSPEC;
+	there = outer.ip.saddr;
+	port = outer.udp.source;
+	solicitation.destination = outer.ip.daddr;
+	answer = bpf_map_lookup_elem(&answers, &solicitation);
+	if (!answer || !port)
+		return TC_ACT_UNSPEC;
+	tunnel = answer->tunnel;
+	if (!is_allowed(tunnel, there) || is_endpoint(tunnel, SET_HOST_ENDPOINT, there))
+		return TC_ACT_UNSPEC;
+	if (!is_in_budget(answer, there))
+		return drop(tunnel, DROP_ENDPOINT_REFUSED, 1);
+
+	outer.ip.daddr = there;
+	outer.ip.saddr = answer->source;
+	outer.ip.tos = 0;
+	outer.ip.ttl = 64;
+	outer.ip.id = 0;
+	outer.ip.frag_off = 0;
+	outer.ip.tot_len = bpf_htons(sizeof(outer) + sizeof(origin) + ADVERTISEMENT_LENGTH);
+	outer.ip.check = 0;
+	outer.ip.check = header_sum(&outer.ip);
+	outer.udp.source = outer.udp.dest;
+	outer.udp.dest = port;
+	outer.udp.len = bpf_htons(sizeof(outer) - sizeof(outer.ip) + sizeof(origin) +
+				  ADVERTISEMENT_LENGTH);
+	outer.udp.check = 0;
+	port = ~port;
+	there = ~there;
+	__builtin_memcpy(origin + 2, &port, sizeof(port));
+	__builtin_memcpy(origin + 4, &there, sizeof(there));
+	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(outer) + sizeof(origin) +
+				ADVERTISEMENT_LENGTH, 0) ||
+	    bpf_skb_store_bytes(skb, 0, ethernet.h_source, ETH_ALEN, 0) ||
+	    bpf_skb_store_bytes(skb, ETH_ALEN, ethernet.h_dest, ETH_ALEN, 0) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), BPF_F_INVALIDATE_HASH) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer), origin, sizeof(origin), 0) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer) + sizeof(origin), answer->packet,
+				ADVERTISEMENT_LENGTH, 0))
+		return drop(tunnel, DROP_TUNNEL_DOWN, 1);
+	traffic = traffic_of(tunnel);
+	if (traffic) {
+		traffic->packets_in++;
+		traffic->bytes_in += SOLICITATION_LENGTH;
+		traffic->packets_out++;
+		traffic->bytes_out += ADVERTISEMENT_LENGTH;
+	}
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 SEC("tc")
 int decapsulate(struct __sk_buff *skb)
 {
@@ -1210,6 +1364,12 @@ int decapsulate(struct __sk_buff *skb)
 		    !is_our_port(udp.dest))
 			return TC_ACT_UNSPEC;
 		overhead += sizeof(udp);
+		if (udp.dest == bpf_htons(TEREDO_PORT) && offset == ETH_HLEN &&
+		    bpf_ntohs(outer.tot_len) == overhead + NONCE_LENGTH + SOLICITATION_LENGTH) {
+			verdict = answer_solicitation(skb);
+			if (verdict != TC_ACT_UNSPEC)
+				return verdict;
+		}
 	} else if (outer.protocol != IPPROTO_IPV6) {
 		return TC_ACT_UNSPEC;
 	}

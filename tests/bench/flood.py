@@ -48,6 +48,16 @@ class _Message(ctypes.Structure):
     _fields_ = (("header", _Header), ("sent", ctypes.c_uint32))
 
 
+def messages_of(packets: list[bytes]) -> tuple[ctypes.Array[_Message], list[object]]:
+    """Return packets as sendmmsg(2) takes them, and what has to live as long."""
+    buffers = [ctypes.create_string_buffer(packet, len(packet)) for packet in packets]
+    vectors = [_Vector(ctypes.addressof(one), len(one)) for one in buffers]
+    messages = (_Message * len(vectors))(
+        *(_Message(_Header(vectors=ctypes.pointer(one), vector_count=1)) for one in vectors)
+    )
+    return messages, [buffers, vectors]
+
+
 def main(interface: str, seconds: float, ends: list[str]) -> None:
     """Send for some time between each of the ends in turn; print how many packets, and a second.
 
@@ -57,11 +67,7 @@ def main(interface: str, seconds: float, ends: list[str]) -> None:
     packets = [_packet(*one.split(",")) for one in ends]
     while len(packets) < _BATCH:
         packets += packets
-    buffers = [ctypes.create_string_buffer(packet, len(packet)) for packet in packets]
-    vectors = [_Vector(ctypes.addressof(one), len(one)) for one in buffers]
-    messages = (_Message * len(vectors))(
-        *(_Message(_Header(vectors=ctypes.pointer(one), vector_count=1)) for one in vectors)
-    )
+    messages, _buffers = messages_of(packets)
     libc = ctypes.CDLL(None, use_errno=True)
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as out:
         out.bind((interface, _ETH_P_IPV6))

@@ -183,6 +183,24 @@ class NearRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered to every datagram that is alike: Teredo's solicitations (RFC 4380 §5.3.2).
+
+    A plane may answer them itself, with the nonce of the datagram and its origin; what it does not
+    answer it hands up.
+    """
+
+    request: bytes
+    """The IPv6 packet after an authentication encapsulation without a key."""
+    destination: IPv4Address
+    """Of ours."""
+    reply: bytes
+    """The IPv6 packet after the same encapsulation and an origin indication."""
+    source: IPv4Address
+    """Of ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class Encapsulation:
     """How the outer header is written (RFC 4213 section 3)."""
 
@@ -261,6 +279,9 @@ class TunnelTable:
     on_demand: bool = False
     """Whether an engine finds peers as they are needed: it is given what has no peer on the way out
     and, on the way in, what no rule accepts or is more or less than an IPv6 packet."""
+    answers: tuple[Answer, ...] = ()
+    answer_limit: int = 0
+    """Answers a second to one IPv4 address; 0 sets no limit."""
     multicast: bool = False
     """Whether multicast is carried, as on a link that has but two ends (RFC 4213 section 3); with
     it goes the unspecified source of duplicate address detection (section 3.6)."""

@@ -7,10 +7,12 @@ send to others; and one address gets no more than so much a second.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
 from typing import Any
 
+from v6ferry.addresses.ipv4 import NOT_GLOBALLY_UNIQUE
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.interface import OutgoingDatagram, Wanted
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
@@ -19,7 +21,7 @@ from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoServerSpec
 from v6ferry.engines.teredo.tables import OVERHEAD, teredo_table
 from v6ferry.engines.tunnel import tunnel_mtu
-from v6ferry.forwarding.table import Endpoint
+from v6ferry.forwarding.table import Answer, Endpoint, EndpointRule, TunnelTable
 from v6ferry.system.state import HostFacts, InterfaceState
 from v6ferry.wire.icmpv6 import Icmpv6Type
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU, NEXT_HEADER_ICMPV6
@@ -222,6 +224,7 @@ class TeredoServer(TeredoEngine):
         asked, authentication = datagram.authentication, None
         if not self._secrets and len(self._answers) < _REMEMBERED:
             self._answers[datagram.packet, destination] = packet, answer_from
+            self._wanted = None
         if asked is not None:
             value = b""
             if secret is not None:
@@ -294,9 +297,26 @@ class TeredoServer(TeredoEngine):
                     tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
                     forwarding=spec.forwarding,
                 ),
-                table=teredo_table(spec.tunnel, self._facts, self._present(), TEREDO_PORT),
+                table=self._table(),
             )
         return self._wanted
+
+    def _table(self) -> TunnelTable:
+        table = teredo_table(self._spec.tunnel, self._facts, self._present(), TEREDO_PORT)
+        refused = NOT_GLOBALLY_UNIQUE if self._globally_unique else ()
+        return replace(
+            table,
+            endpoint_rules=(
+                *table.endpoint_rules,
+                *(EndpointRule(one, False) for one in refused),
+                *(EndpointRule(IPv4Network(one), False) for one in self._facts.broadcast_addresses),
+            ),
+            answers=tuple(
+                Answer(request, destination, reply, source)
+                for (request, destination), (reply, source) in self._answers.items()
+            ),
+            answer_limit=self._spec.rate_limit,
+        )
 
     def _present(self) -> tuple[IPv4Address, ...]:
         both = (self._spec.server_address, self._spec.secondary_address)

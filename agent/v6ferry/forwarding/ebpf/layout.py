@@ -13,13 +13,16 @@ from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from v6ferry.forwarding.counters import DropReason
-from v6ferry.forwarding.table import Embedded
+from v6ferry.forwarding.table import Answer, Embedded
 
 ACCEPTED_SELECTORS = 2
 SOURCE_SELECTORS = 2
 AUTOMATIC_SELECTORS = 8
 CANDIDATES = 16
 LARGEST_TABLE = 1 << 20
+SOLICITATION_LENGTH = 48
+ADVERTISEMENT_LENGTH = 96
+"""Octets of the IPv6 packets of an answer; others are left to the agent."""
 
 DROP_REASONS = (
     DropReason.OUTER_SOURCE,
@@ -131,6 +134,9 @@ _PEER_KEY = struct.Struct("=I16s")
 _MEMBER_KEY = struct.Struct("=II16s")
 _CANDIDATES_KEY = struct.Struct("=4s4s2s2x")
 _CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
+_SOLICITATION = struct.Struct(f"=4s{SOLICITATION_LENGTH}s")
+_ANSWER = struct.Struct(f"=I4sII{ADVERTISEMENT_LENGTH}s")
+_BUDGET = struct.Struct("=2Q")
 _COMMON = struct.Struct("=II")
 TRAFFIC = struct.Struct("=4Q")
 """Packets and octets in, packets and octets out."""
@@ -162,6 +168,8 @@ MAPS = {
     "peers": (_PEER_KEY.size, _ENDPOINT.size),
     "members": (_MEMBER_KEY.size, _INDEX.size),
     "candidates": (_CANDIDATES_KEY.size, _CANDIDATES.size),
+    "answers": (_SOLICITATION.size, _ANSWER.size),
+    "budgets": (_INDEX.size, _BUDGET.size),
     "ports": (_INDEX.size, _PORT_WORD.size),
     "tunnel_counters": (_INDEX.size, COUNTERS.size),
     "rule_counters": (_INDEX.size, RULE_COUNTER.size),
@@ -276,6 +284,16 @@ def endpoint_key(tunnel_index: int, prefix: IPv4Network) -> bytes:
 def peer_key(tunnel_index: int, address: IPv6Address) -> bytes:
     """Struct peer_key."""
     return _PEER_KEY.pack(tunnel_index, address.packed)
+
+
+def solicitation(answer: Answer) -> bytes:
+    """Struct solicitation."""
+    return _SOLICITATION.pack(answer.destination.packed, answer.request)
+
+
+def answer(one: Answer, tunnel_index: int, rate: int, salt: int) -> bytes:
+    """Struct answer."""
+    return _ANSWER.pack(tunnel_index, one.source.packed, rate, salt, one.reply)
 
 
 def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:

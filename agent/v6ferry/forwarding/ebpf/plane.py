@@ -8,6 +8,7 @@ agent puts its own in their place or the tunnel is removed.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +48,7 @@ _ORDER = (
     "forwarding",
     "ingress",
     "tunnels",
+    "answers",
 )
 
 _UNKNOWN_HEADER = (
@@ -96,7 +98,7 @@ class EbpfPlane(UserspacePlane):
         super().__init__(loop, underlay, clock, traffic_control)
         self._programs = programs
         self._kernel_driver = kernel_driver
-        self._identifiers = Identifiers()
+        self._identifiers = Identifiers(int.from_bytes(os.urandom(4), "big"))
         self._entries: dict[str, TunnelEntries] = {}
         self._candidate_entries: MapEntries = {}
         self._port_words: MapEntries = {}

@@ -32,7 +32,9 @@ _OTHERS = {Listed: Accept.LISTED, Peers: Accept.PEERS, Anybody: Accept.ANYBODY}
 class Identifiers:
     """Numbers for rules: the same for a rule as long as its tunnel has one of its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, salt: int = 0) -> None:
+        self.salt = salt
+        """32 bits that say which addresses share a budget of answers: nobody is to know them."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
 
@@ -99,6 +101,14 @@ def tunnel_entries(
         "endpoints": {
             layout.endpoint_key(index, rule.prefix): layout.index_key(rule.allowed)
             for rule in table.endpoint_rules
+        },
+        "answers": {
+            layout.solicitation(one): layout.answer(
+                one, index, table.answer_limit, identifiers.salt
+            )
+            for one in table.answers
+            if len(one.request) == layout.SOLICITATION_LENGTH
+            and len(one.reply) == layout.ADVERTISEMENT_LENGTH
         },
         "tunnels": {layout.index_key(index): _tunnel(table, bool(watched), hand_up_refused)},
     }
