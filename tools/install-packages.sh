@@ -6,7 +6,7 @@ bpf="clang-14 dpkg-dev libbpf-dev linux-libc-dev llvm-14"
 demo="bind9 iperf3 iproute2 iputils-ping libbpf1 python3-venv tcpdump"
 molecule="mmdebstrap podman runc"
 bench="$demo $molecule cpio curl haproxy libnginx-mod-stream nginx-light qemu-system-x86 wrk"
-test="$demo $bpf bind9-dnsutils bird2 cpio curl ethtool frr haproxy isatapd ndisc6 procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
+test="$demo $bpf bind9-dnsutils bird2 cpio curl ethtool frr haproxy isatapd ndisc6 nftables procps qemu-system-x86 busybox-static radvd shellcheck tshark zstd"
 
 case "${1:-}" in
     bpf) wanted=$bpf ;;
