@@ -13,6 +13,7 @@ import json
 import os
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ def scene() -> Iterator[Scene]:
         proxy, server = lab["proxy"], lab["v6"]
         server.write("/run/web.conf", _NGINX_SERVER.format(address=V6, port=WEB, page=_PAGE))
         web = server.popen(["nginx", "-c", "/run/web.conf"])
-        iperf = server.popen(["iperf3", "--server", "--port", str(BULK), "--bind", V6])
+        iperf = server.popen(
+            ["iperf3", "--server", "--port", str(BULK), "--bind", V6], stdout=subprocess.DEVNULL
+        )
         listeners = "".join(
             _LISTEN.format(port=port, here=PROXY4, there=V6, to=to, options=options)
             for port, to, options in (

@@ -233,7 +233,11 @@ class ProxyRunner:
                 self._host.snapshots.save(
                     self.resource.label, {"name": name, "addresses": list(addresses)}
                 )
-                await self._aim()
+                try:
+                    await self._aim()
+                except SystemFault as fault:
+                    self._log.error("%s; trying again", fault)
+                    pause = min(pause, NAME_RETRY)
             await asyncio.sleep(pause)
 
     async def _aim(self) -> None:
@@ -242,8 +246,8 @@ class ProxyRunner:
             return
         listeners = self._rule.listeners()
         if listeners != self._told["listeners"]:
-            self._told["listeners"] = listeners
             await self._host.proxies.aim(self.resource.name, listeners)
+            self._told["listeners"] = listeners
 
     # What a user wants to know
 

@@ -365,6 +365,8 @@ class Workers:
                     stdin=control.fileno(),
                     # The agent may lie in a bundle, or not be installed at all.
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    # Nothing is to be imported from wherever the agent was started.
+                    cwd="/",
                     start_new_session=True,
                 )
                 return Worker(path, _connect(path), process)
