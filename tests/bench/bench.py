@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.bench import agent_role, growth, isatap, report, sit, teredo
+from tests.bench import agent_role, first_reply, growth, isatap, report, sit, teredo
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
 from tests.lab import LabError
 
@@ -23,6 +23,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "growth": growth.comparisons,
     "agent-role": agent_role.comparisons,
     "teredo": teredo.comparisons,
+    "teredo-first-reply": first_reply.comparisons,
 }
 """What is measured: a file each, in which a context manager yields comparisons."""
 
