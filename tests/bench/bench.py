@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench import (
     agent_role,
+    first_reply,
     growth,
     many_tunnels,
     portproxy,
@@ -40,6 +41,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "many-tunnels": many_tunnels.comparisons,
     "agent-role": agent_role.comparisons,
     "teredo": teredo.comparisons,
+    "teredo-first-reply": first_reply.comparisons,
 }
 """What is measured: a file each, in which a context manager yields comparisons."""
 

@@ -231,8 +231,8 @@ class TeredoClient(TeredoNode):
         source, destination = addresses_of(packet)
         return destination == self._address and source in _GLOBAL and source != destination
 
-    def _opens_nat(self) -> bool:
-        return self._qualification.nat not in (Nat.NONE, Nat.CONE)
+    def _sends_direct_bubbles(self) -> bool:
+        return True
 
     def _has_one_port(self) -> bool:
         return self._qualification.nat is not Nat.SYMMETRIC

@@ -82,8 +82,8 @@ class TeredoNode(TeredoEngine):
     def _may_receive(self, packet: bytes) -> bool:
         raise NotImplementedError
 
-    def _opens_nat(self) -> bool:
-        """Whether a NAT may keep from us what nobody has asked for."""
+    def _sends_direct_bubbles(self) -> bool:
+        """Whether bubbles go straight to a peer, too: they open our NAT, and may be let in."""
         raise NotImplementedError
 
     def _has_one_port(self) -> bool:
@@ -155,7 +155,7 @@ class TeredoNode(TeredoEngine):
         if peer.parts is None:
             self._look_for_native(peer, now)
         else:
-            if self._opens_nat():
+            if self._sends_direct_bubbles():
                 self._send_direct_bubbles(peer, now)
             self._send_indirect_bubble(peer, now)
         self._wake(peer, now + RETRY)
@@ -258,9 +258,12 @@ class TeredoNode(TeredoEngine):
             # brings the nonce for that.
             return None
         sent = self._heard(peer, source, now)
-        if is_bubble(packet) and by_nonce and moved and not sent:
-            # The peer cannot know that it was heard, nor where we are if our address does not say.
-            self._send_direct_bubble(peer, source, now)
+        if is_bubble(packet) and not sent:
+            # A peer found by its nonce cannot know that it was heard. And one that our NAT lets in
+            # unasked need not wait until its other bubble has come through our server.
+            is_quiet = now - peer.last_direct >= SHORTEST_ANSWER
+            if (by_nonce and moved) or is_quiet:
+                self._send_direct_bubble(peer, source, now)
         return None
 
     def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:

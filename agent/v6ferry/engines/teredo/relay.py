@@ -78,7 +78,7 @@ class TeredoRelay(TeredoNode):
     def _is_near(self, address: IPv6Address) -> bool:
         return address in self._native() if self._spec.host_specific else _is_native(address)
 
-    def _opens_nat(self) -> bool:
+    def _sends_direct_bubbles(self) -> bool:
         return self._spec.opens_nat
 
     # What the engine wants

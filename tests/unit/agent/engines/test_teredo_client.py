@@ -374,7 +374,7 @@ def test_peer_that_was_silent_for_half_a_minute_is_found_again_rfc4380_5_2_4():
     assert a.peers == {}
     assert b.peers == {}
     began = world.internet.now
-    assert a.ping(b.address, 2) == pytest.approx(0.1)
+    assert a.ping(b.address, 2) == pytest.approx(0.08)  # the NATs have not forgotten yet
     assert bubbles(world, began) != []
 
 

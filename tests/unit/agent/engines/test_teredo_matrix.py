@@ -42,6 +42,8 @@ def test_client_reaches_a_silent_client(here: Kind, there: Kind) -> None:
         return
     assert took is not None
     latest = LATEST_SYMMETRIC if Kind.SYMMETRIC in (here, there) else LATEST
+    if here is not Kind.SYMMETRIC and there in (Kind.NONE, Kind.FULL_CONE):
+        latest = 2  # its NAT lets the bubble in that goes straight to it
     assert round_trips(took) <= latest
     assert b.ping(a.address, 2) == pytest.approx(0.04)
 
