@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
@@ -42,7 +43,7 @@ class Nat:
     """A NAT with one outside address; hosts inside have any addresses.
 
     Args:
-        internet: outside.
+        internet: outside; or another NAT, and this one is inside it.
         address: outside.
         kind: of NAT.
         random: chooses ports.
@@ -52,7 +53,7 @@ class Nat:
 
     def __init__(
         self,
-        internet: Internet,
+        internet: Internet | Nat,
         address: IPv4Address,
         kind: Kind,
         random: Random,
@@ -72,8 +73,17 @@ class Nat:
         self._inside: dict[IPv4Address, Ipv4Node] = {}
         internet.attach(address, self)
 
+    @property
+    def now(self) -> float:
+        """The time, for NATs inside."""
+        return self.internet.now
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        """Do something at a time, for NATs inside."""
+        self.internet.at(when, what)
+
     def attach(self, address: IPv4Address, node: Ipv4Node) -> None:
-        """Have a host inside."""
+        """Have a host inside, or another NAT."""
         self._inside[address] = node
 
     def reboot(self) -> None:

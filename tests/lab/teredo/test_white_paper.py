@@ -95,9 +95,10 @@ def test_restricted_client_reaches_the_cone_client_at_once(lab: Lab) -> None:
 
 
 def test_restricted_clients_exchange_bubbles_as_in_figure_29(lab: Lab) -> None:
-    remove(lab["a"], "teredo_client")
-    become(lab["anat"], Kind.PORT_RESTRICTED, str(A_PORT))
-    apply(lab["a"], "teredo_client", servers=[SERVER], wait=20)
+    for name, port in (("a", A_PORT), ("b", B_PORT)):
+        remove(lab[name], "teredo_client")
+        become(lab[f"{name}nat"], Kind.PORT_RESTRICTED, str(port))  # which forgets who may come in
+        apply(lab[name], "teredo_client", servers=[SERVER], wait=20)
     target = teredo_address(lab["b"], "teredo0")
     client_a, client_b, server = (ANAT, A_PORT), (BNAT, B_PORT), (SERVER, 3544)
     steps = [

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 from v6ferry.engines.interface import DatagramEngine
 
-from tests.simulation.nat import Kind
+from tests.simulation.nat import Kind, Nat
 from tests.simulation.teredo import World, round_trips
 
 KINDS = (
@@ -46,6 +48,21 @@ def test_client_reaches_a_silent_client(here: Kind, there: Kind) -> None:
         latest = 2  # its NAT lets the bubble in that goes straight to it
     assert round_trips(took) <= latest
     assert b.ping(a.address, 2) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("inner", KINDS[1:], ids=lambda kind: kind.value)
+@pytest.mark.parametrize("outer", KINDS[1:], ids=lambda kind: kind.value)
+def test_two_nats_one_in_the_other_are_as_the_stricter_of_them(outer: Kind, inner: Kind) -> None:
+    world = World()
+    outside = world.nat(outer)
+    nat = Nat(outside, IPv4Address("100.64.0.1"), inner, world.random)
+    a, b = world.client(nat=nat), world.client(Kind.ADDRESS_RESTRICTED)
+    world.internet.run(5)
+    stricter = max(outer, inner, key=KINDS.index)
+    assert a.status["nat"] == ("symmetric" if stricter is Kind.SYMMETRIC else "restricted")
+    assert a.ping(b.address) is not None
+    assert b.ping(a.address, 2) is not None
+    assert a.ping(world.native.address, 3) is not None
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
