@@ -136,6 +136,17 @@ EXAMPLES = r"""
     server_refresh_interval: 600
     most_peers: 256
 
+- name: Have it on one uplink, with peers of one network alone
+  v6ops.transition.teredo_client:
+    servers: [203.0.113.1]
+    underlay_interfaces: [eth0]
+    underlay_addresses: [192.168.1.2]
+    allowed_endpoints: [203.0.113.0/24]
+    ttl: 128
+    dscp: inherit
+    tunnel_mtu: dynamic
+    mtu: 1400
+
 - name: Have no Teredo address any more
   v6ops.transition.teredo_client:
     state: absent

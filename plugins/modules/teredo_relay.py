@@ -82,6 +82,16 @@ EXAMPLES = r"""
     route_metric: 512
     most_peers: 1024
 
+- name: Relay for the clients of one network, on one of several addresses
+  v6ops.transition.teredo_relay:
+    underlay_interfaces: [eth0]
+    underlay_addresses: [203.0.113.5]
+    allowed_endpoints: [203.0.113.0/24]
+    ttl: 128
+    dscp: inherit
+    tunnel_mtu: dynamic
+    mtu: 1400
+
 - name: Be no Teredo relay any more
   v6ops.transition.teredo_relay:
     state: absent

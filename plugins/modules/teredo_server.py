@@ -109,6 +109,17 @@ EXAMPLES = r"""
         key: "{{ vault_laptop_key }}"
     require_authentication: true
 
+- name: Serve the clients of one network on one interface
+  v6ops.transition.teredo_server:
+    server_address: 203.0.113.1
+    underlay_interfaces: [eth0]
+    underlay_addresses: [203.0.113.1, 203.0.113.2]
+    allowed_endpoints: [203.0.113.0/24]
+    ttl: 128
+    dscp: inherit
+    tunnel_mtu: dynamic
+    mtu: 1400
+
 - name: Be no Teredo server any more
   v6ops.transition.teredo_server:
     state: absent
