@@ -69,7 +69,6 @@ class TeredoClient(TeredoNode):
         """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
-        self._wanted: Wanted | None = None
 
     # What the engine is told
 
@@ -288,15 +287,6 @@ class TeredoClient(TeredoNode):
         ours = underlay_endpoints(self._spec.tunnel, self._facts)
         towards = None if server is None else self._facts.sources.get(server.primary)
         return tuple(sorted(ours, key=lambda one: one != towards))
-
-    def _source(self) -> IPv4Address | None:
-        return next(iter(self._endpoints()), None)
-
-    def wanted(self, now: float) -> Wanted:
-        """See ``Engine.wanted``."""
-        if self._wanted is None:
-            self._wanted = self._make_wanted()
-        return self._wanted
 
     def _make_wanted(self) -> Wanted:
         spec = self._spec

@@ -70,7 +70,14 @@ class TeredoNode(TeredoEngine):
         self._serial = count()
         self._sweep_at = now + SWEEP
 
+    def _source(self) -> IPv4Address | None:
+        return next(iter(self._endpoints()), None)
+
     # What differs between clients and relays
+
+    def _endpoints(self) -> tuple[IPv4Address, ...]:
+        """Our addresses, first the one to send from."""
+        raise NotImplementedError
 
     def _address_for(self, peer: Peer) -> IPv6Address | None:
         """The source of our bubbles to a peer; None if there is none yet."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
-from v6ferry.engines.interface import OutgoingDatagram
+from v6ferry.engines.interface import OutgoingDatagram, Wanted
 from v6ferry.engines.quiet import QuietEngine
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.forwarding.tunnel import PeerChanges
@@ -24,6 +24,17 @@ class TeredoEngine(QuietEngine):
         self._deliveries: list[bytes] = []
         self._changes: dict[IPv6Address, Endpoint | None] = {}
         self._discarded: dict[str, int] = {}
+        self._wanted: Wanted | None = None
+        """As it was made last; None when something that it depends on has changed since."""
+
+    def wanted(self, now: float) -> Wanted:
+        """See ``Engine.wanted``."""
+        if self._wanted is None:
+            self._wanted = self._make_wanted()
+        return self._wanted
+
+    def _make_wanted(self) -> Wanted:
+        raise NotImplementedError
 
     def receive(
         self, packet: bytes, outer_source: IPv4Address, outer_destination: IPv4Address, now: float

@@ -36,7 +36,6 @@ class TeredoRelay(TeredoNode):
             random, now, globally_unique=spec.globally_unique, most_peers=spec.most_peers
         )
         self._spec = spec
-        self._wanted: Wanted | None = None
 
     # What the engine is told
 
@@ -85,15 +84,6 @@ class TeredoRelay(TeredoNode):
 
     def _endpoints(self) -> tuple[IPv4Address, ...]:
         return underlay_endpoints(self._spec.tunnel, self._facts)
-
-    def _source(self) -> IPv4Address | None:
-        return next(iter(self._endpoints()), None)
-
-    def wanted(self, now: float) -> Wanted:
-        """See ``Engine.wanted``."""
-        if self._wanted is None:
-            self._wanted = self._make_wanted()
-        return self._wanted
 
     def _make_wanted(self) -> Wanted:
         spec, endpoints, native = self._spec, self._endpoints(), self._native()

@@ -87,7 +87,7 @@ class TeredoServer(TeredoEngine):
         self._limit = RateLimit(spec.rate_limit, self._random.getrandbits(64))
         self._secrets = {one.identifier: one for one in spec.secrets}
         self._answers: dict[tuple[bytes, IPv4Address], tuple[bytes, IPv4Address]] = {}
-        self._wanted: Wanted | None = None
+        self._wanted = None
 
     def update_facts(self, facts: HostFacts, now: float) -> None:
         """See ``Engine.update_facts``."""
@@ -287,19 +287,16 @@ class TeredoServer(TeredoEngine):
 
     # What the engine wants
 
-    def wanted(self, now: float) -> Wanted:
-        """See ``Engine.wanted``."""
-        if self._wanted is None:
-            spec = self._spec
-            self._wanted = Wanted(
-                interface=InterfaceState(
-                    spec.tunnel.interface,
-                    tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
-                    forwarding=spec.forwarding,
-                ),
-                table=self._table(),
-            )
-        return self._wanted
+    def _make_wanted(self) -> Wanted:
+        spec = self._spec
+        return Wanted(
+            interface=InterfaceState(
+                spec.tunnel.interface,
+                tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
+                forwarding=spec.forwarding,
+            ),
+            table=self._table(),
+        )
 
     def _table(self) -> TunnelTable:
         table = teredo_table(self._spec.tunnel, self._facts, self._present(), TEREDO_PORT)
