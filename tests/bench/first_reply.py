@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from tests.bench.comparison import BenchError, By, Comparison
 from tests.lab import Lab, LabHost
@@ -112,7 +113,8 @@ class _Ours(_Pair):
 
 
 class _Miredo(_Pair):
-    _running: dict[str, Service] = {}  # noqa: RUF012 - by host, and there is one lab of miredo
+    _running: ClassVar[dict[str, Service]] = {}
+    """By host; there is one lab of miredo."""
 
     def fresh(self, host: LabHost, change_nat: Callable[[], None]) -> str:
         running = self._running.pop(host.name, None)

@@ -162,14 +162,7 @@ class Relay:
             end.ready = events | EPOLLIN
             self.epoll.modify(peer.fd, BOTH)
         elif ends:
-            end.eof = True
-            if peer.eof:
-                self.finish(end, peer)
-                return
-            try:
-                peer.sock.shutdown(_SHUT_WR)
-            except OSError:
-                self.abort(peer)
+            self._ended(end, peer)
         elif size == SMALL:
             end.bulk = True
             os.set_blocking(end.fd, False)

@@ -66,7 +66,7 @@ def test_largest_packet_of_a_teredo_interface_passes_rfc4380_5_1_2(lab: Lab) -> 
 
 def test_forged_packet_to_the_relay_is_refused_rfc4380_5_4_2(lab: Lab) -> None:
     """With ``b``'s source, but from ``a``."""
-    from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6  # noqa: PLC0415
+    from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6  # noqa: PLC0415 - slow to import
 
     payload = bytes(IPv6(src=teredo_address(lab["b"], "teredo0"), dst=C) / ICMPv6EchoRequest())
     send = f"import socket; socket.socket(2, 2).sendto({payload!r}, ({RELAY!r}, 3545))"
