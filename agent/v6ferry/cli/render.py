@@ -48,9 +48,9 @@ def _resource(one: Answer) -> Iterable[str]:
         return
     mtu = f", MTU {status['mtu']}" if "mtu" in status else ""
     yield f"  interface   {status['interface']}{mtu}"
-    if status["underlay_addresses"]:
+    if status.get("underlay_addresses"):
         yield f"  underlay    {', '.join(status['underlay_addresses'])}"
-    for address in status["addresses"]:
+    for address in status.get("addresses", ()):
         yield f"  address     {_readable(address['address'])}{_lifetimes(address)}"
     for router in status.get("routers", ()):
         yield f"  router      {_router(router)}"
@@ -62,12 +62,24 @@ def _resource(one: Answer) -> Iterable[str]:
     yield from _router_only(status)
     yield from _customer_edge_only(status)
     yield from _sharing_only(status)
+    yield from _teredo_only(status)
     for title, key in (("DNS", "dns_servers"), ("search", "dns_search"), ("ignored", "ignored")):
         if status.get(key):
             yield f"  {title:11} {', '.join(status[key])}"
     for name, error in status.get("name_errors", {}).items():
         yield f"  name        {name}: {error}"
     yield from _counters(status.get("counters"))
+
+
+def _teredo_only(status: Answer) -> Iterable[str]:
+    if status.get("nat"):
+        mapped = status["mapped_address"]
+        seen = f", seen as {mapped} port {status['mapped_port']}" if mapped else ""
+        yield f"  NAT         {status['nat']}{seen}"
+    if status.get("server"):
+        yield f"  server      {status['server']}"
+    for why, number in status.get("discarded", {}).items():
+        yield f"  discarded   {number} {why}"
 
 
 def _portproxy_only(status: Answer) -> Iterable[str]:
