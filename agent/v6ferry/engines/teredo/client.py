@@ -44,6 +44,7 @@ _FIRST_PORT, _LAST_PORT = 49152, 65535
 _ECHO_DATA_LENGTH = 8
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
+_ANSWER_SLOTS = 256
 
 
 class TeredoClient(TeredoNode):
@@ -63,12 +64,14 @@ class TeredoClient(TeredoNode):
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
-        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
+        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
         self._asked: tuple[object, ...] = ()
         self._inherited: tuple[Server, tuple[Endpoint, Nat]] | None = None
         """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
+        self._known: tuple[object, ...] = ()
+        """What ``_address`` was made of."""
 
     # What the engine is told
 
@@ -168,6 +171,11 @@ class TeredoClient(TeredoNode):
         """Do what the qualification says, and have the address that it gives."""
         for one in self._qualification.solicitations():
             self._send(one.datagram, one.endpoint)
+        found = self._qualification
+        known = (found.is_settled, found.mapped, found.server, found.nat, self._spec)
+        if known == self._known:
+            return
+        self._known = known
         address = self._formed_address()
         if address != self._address:
             inherits = self._address is None and self._inherited is not None
