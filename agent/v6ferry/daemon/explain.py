@@ -146,7 +146,7 @@ async def _through_tunnel(
     encapsulation = table.encapsulation
     tos = (encapsulation.dscp or 0) << 2
     plane = host.plane.carrier(table.interface)
-    endpoint = Endpoint(decision.endpoint, decision.port)
+    endpoint = Endpoint(decision.endpoint, decision.port, decision.local_port)
     underlay = host.plane.way_of_programs(table.interface, endpoint, decision.source, tos)
     if underlay is None:
         if plane != UserspacePlane.name:
@@ -169,7 +169,8 @@ async def _through_tunnel(
     }
     protocol = "protocol 41"
     if encapsulation.port:
-        protocol = f"UDP, port {encapsulation.port} to {decision.port}"
+        ours = decision.local_port or encapsulation.port
+        protocol = f"UDP, port {ours} to {decision.port}"
         trail.found["port"] = decision.port
     trail.step(
         f"the {plane} plane puts it into IPv4 ({protocol}) from {outer_source} to"
