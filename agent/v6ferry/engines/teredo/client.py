@@ -375,7 +375,9 @@ class TeredoClient(PredictingNode):
             return idle
         if self._address is not None:
             server = found.server.primary if found.server else None
-            return f"{self._address} from the server {server}; NAT: {found.nat.value}"
+            choice = self._choice()
+            ports = f", ports {choice.value}" if choice not in (None, PortChoice.UNKNOWN) else ""
+            return f"{self._address} from the server {server}; NAT: {found.nat.value}{ports}"
         if not self._endpoints():
             return "no IPv4 address that the tunnel may use"
         if self._unresolved(idle) and not self._servers():

@@ -98,6 +98,10 @@ class TeredoNode(TeredoEngine):
         """Whether everybody sees us at the same endpoint."""
         return True
 
+    def _has_port(self, address: IPv6Address, local_port: int) -> bool:
+        """Whether a peer has a port of ours to itself."""
+        return False
+
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """Where else we may be reached by a peer."""
         return ()
@@ -256,8 +260,7 @@ class TeredoNode(TeredoEngine):
         is_known = known is not None and known.trusted and known.endpoint == source
         if not (by_nonce or is_known or self._may_be_far_end(source)):
             return "outer source"
-        has_port = is_known or (known is not None and known.local_port == source.local_port)
-        if source.local_port and not has_port:
+        if source.local_port and not self._has_port(address, source.local_port):
             return "port of ours that another peer has"
         parts = decode(address)
         is_mapped = (known or Peer(address, 0, parts)).says_it_is_at(source)

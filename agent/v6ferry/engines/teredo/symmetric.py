@@ -47,7 +47,8 @@ LARGEST_STEP = 16
 _KEPT = 20.0
 """Seconds for which a NAT surely remembers what was sent through it."""
 _MOST_TESTS = 64
-_TEST_LIFETIME = 4.0
+_TEST_LIFETIME, _TEST_PATIENCE = 4.0, 1.0
+"""Seconds for which an answer of the server is taken, and is waited for."""
 
 
 class PortChoice(str, Enum):
@@ -139,6 +140,9 @@ class PredictingNode(TeredoNode):
         peer.pinned_to, peer.is_offer = None, False
         return True
 
+    def _has_port(self, address: IPv6Address, local_port: int) -> bool:
+        return self._own_ports.get(local_port) == address
+
     def _reserved_ports(self) -> tuple[int, ...]:
         """Ports of ours that no peer may have to itself."""
         return (TEREDO_PORT,)
@@ -186,8 +190,9 @@ class PredictingNode(TeredoNode):
         """Have the NAT choose a port for packets to ``target``, and find out which."""
         if not self._may_be_far_end(target):
             return
-        is_pinned = peer.pinned_to == target and now - peer.pinned_at < _KEPT
-        if is_pinned and peer.foreseen_port is not None and peer.attempts < ATTEMPTS:
+        since = now - peer.pinned_at
+        is_pinned = peer.pinned_to == target and peer.attempts < ATTEMPTS
+        if is_pinned and since < (_TEST_PATIENCE if peer.foreseen_port is None else _KEPT):
             self._send_direct_bubble(peer, peer.from_its_port(target), now)
             return
         if not self._take_port(peer):
@@ -282,10 +287,8 @@ class PredictingNode(TeredoNode):
         elif 2 <= ports[1] - ports[0] <= LARGEST_STEP:
             peer.foreseen_port = ports[0] + (ports[1] - ports[0]) // 2
         else:
-            return  # it was not what it seemed, or is too busy
-        if peer.foreseen_port > 0xFFFF:
-            peer.foreseen_port = None
-            return
+            peer.pinned_to = None
+            return  # the NAT is busy just now: another attempt, another port
         self._send_indirect_bubble(peer, now)
 
     def _opened_by_indirect(self, peer: Peer, now: float) -> int:
