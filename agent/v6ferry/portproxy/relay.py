@@ -140,9 +140,12 @@ class Relay:
             else:
                 self._ended(end, peer)
             return
+        if not peer.carried:
+            if not end.is_client:
+                end.rule.server_spoke_first()
+            elif end.carried:
+                end.rule.client_spoke_again()
         end.carried += size
-        if not peer.carried and not end.is_client:
-            end.rule.server_spoke_first()
         if not peer.is_prompt:
             # What goes first goes at once anyway, so short connections never come here.
             peer.is_prompt = True
