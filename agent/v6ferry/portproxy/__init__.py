@@ -14,6 +14,7 @@ and nothing when it is at work: an upgrade may have replaced the files.
 ``servers``     what is particular about sockets that lead to servers
 ``greeting``    a client that says first for whom it speaks
 ``pipes``       pipes for splice(2), kept for the next user
+``counts``      what workers have counted, added up
 ``messages``    what agent and workers say to each other
 ``workers``     the agent's side: starts workers, finds those of an earlier agent, and asks them
 """

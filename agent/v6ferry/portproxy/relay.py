@@ -358,7 +358,9 @@ class Relay:
                 self._drop_pipe(client)
             rule = end.rule
             rule.active -= 1
-            milliseconds = int((end.active - client.started) * 1000)
+            seconds = end.active - client.started
+            counters.seconds += seconds
+            milliseconds = int(seconds * 1000)
             counters.durations[bucket_of(milliseconds) if milliseconds else 0] += 1
 
     def _drop_pipe(self, end: End) -> None:

@@ -43,7 +43,7 @@ class Prefixes:
 class Counters:
     """What a rule has seen since its worker began; ``as_dict`` names each."""
 
-    __slots__ = ("bytes_in", "bytes_out", "durations", "failed", "refused", "timed_out")
+    __slots__ = ("bytes_in", "bytes_out", "durations", "failed", "refused", "seconds", "timed_out")
 
     def __init__(self) -> None:
         self.refused = 0
@@ -58,6 +58,8 @@ class Counters:
         """Clients for whom no server was reached, by errno."""
         self.durations = [0] * HISTOGRAM_BUCKETS
         """Ended connections: item n counts those of less than 2**n milliseconds."""
+        self.seconds = 0.0
+        """How long ended connections have taken together."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -68,6 +70,7 @@ class Counters:
             "bytes_out": self.bytes_out,
             "failed": {errno.errorcode.get(n, str(n)): m for n, m in sorted(self.failed.items())},
             "durations": list(self.durations),
+            "seconds": round(self.seconds, 3),
         }
 
 
