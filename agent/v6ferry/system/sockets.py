@@ -6,8 +6,8 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from v6ferry.system.errors import SystemFault
 
@@ -144,8 +144,7 @@ class Underlay:
         self.icmp.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """A UDP datagram from the underlay."""
 
     packet: bytes
