@@ -7,6 +7,7 @@
 ``qualification``  how a client gets its address and learns of its NAT
 ``node``           what clients and relays have in common: finding peers
 ``symmetric``      being found behind a symmetric NAT whose ports can be foreseen
+``local_discovery``  finding clients on the same link
 ``peers``          the peers of a node
 ``outbox``         what all of them send
 """

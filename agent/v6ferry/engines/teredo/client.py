@@ -10,13 +10,14 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
+from v6ferry.engines.teredo.local_discovery import DiscoveringNode
 from v6ferry.engines.teredo.node import RETRY
 from v6ferry.engines.teredo.outbox import addresses_of
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
 from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
-from v6ferry.engines.teredo.symmetric import PortChoice, PredictingNode, port_choice
+from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
@@ -47,7 +48,7 @@ _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
 
 
-class TeredoClient(PredictingNode):
+class TeredoClient(DiscoveringNode):
     """A Teredo client.
 
     Args:
@@ -78,6 +79,8 @@ class TeredoClient(PredictingNode):
         before, self._spec = self._spec, spec
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
+        if before.local_discovery != spec.local_discovery:
+            self._discover(now)
         settings = ("cone_bit", "refresh_interval", "secret", "client_port")
         if any(getattr(before, one) != getattr(spec, one) for one in settings):
             self._qualification = self._new_qualification()
@@ -180,6 +183,7 @@ class TeredoClient(PredictingNode):
                 self._inherited = None
             else:
                 self._forget_peers()
+            self._discover(now)
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -252,6 +256,10 @@ class TeredoClient(PredictingNode):
     def _asked_server(self) -> tuple[Server, Secret | None] | None:
         server = self._qualification.server
         return None if server is None else (server, self._spec.secret)
+
+    def _discoverable(self) -> IPv6Address | None:
+        is_behind_nat = self._qualification.nat is not Nat.NONE
+        return self._address if self._spec.local_discovery and is_behind_nat else None
 
     def _reserved_ports(self) -> tuple[int, ...]:
         return (TEREDO_PORT, self._port())
@@ -334,6 +342,7 @@ class TeredoClient(PredictingNode):
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
                 self._own_ports,
+                self._group(),
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
@@ -393,7 +402,7 @@ class TeredoClient(PredictingNode):
             "flags": self._flags,
             "port": self._own_port,
             "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
-            "peers": self._peers_snapshot(),
+            "peers": self._peers.snapshot(),
         }
         if self._address is not None and found.mapped is not None and found.server is not None:
             snapshot["qualified"] = {
