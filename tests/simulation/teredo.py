@@ -181,6 +181,11 @@ class Machine:
         if self._wake_at is None or self.internet.now < self._wake_at:
             return  # an earlier wish was enough
         self._wake_at = None
+        deadline = self.engine.next_deadline()
+        if deadline is not None and deadline > self.internet.now:
+            self._wake_at = deadline  # what was due then has been done meanwhile
+            self.internet.at(deadline, self._tick)
+            return
         self.engine.handle_timer(self.internet.now)
         self.pump()
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
-from v6ferry.engines.teredo.local_discovery import DiscoveringNode
-from v6ferry.engines.teredo.node import RETRY
 from v6ferry.engines.teredo.outbox import addresses_of
-from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
+from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.ping_test import PingingNode
 from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
@@ -34,8 +33,6 @@ from v6ferry.system.state import (
     InterfaceState,
     Route,
 )
-from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
-from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
@@ -43,12 +40,12 @@ _GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
-_ECHO_DATA_LENGTH = 8
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
+_ANSWER_SLOTS = 256
 
 
-class TeredoClient(DiscoveringNode):
+class TeredoClient(PingingNode):
     """A Teredo client.
 
     Args:
@@ -65,12 +62,14 @@ class TeredoClient(DiscoveringNode):
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
-        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
+        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
         self._asked: tuple[object, ...] = ()
         self._inherited: tuple[Server, tuple[Endpoint, Nat, int | None]] | None = None
         """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
+        self._known: tuple[object, ...] = ()
+        """What ``_address`` was made of."""
 
     # What the engine is told
 
@@ -174,6 +173,11 @@ class TeredoClient(DiscoveringNode):
         """Do what the qualification says, and have the address that it gives."""
         for one in self._qualification.solicitations():
             self._send(one.datagram, one.endpoint)
+        found = self._qualification
+        known = (found.is_settled, found.mapped, found.server, found.nat, self._spec)
+        if known == self._known:
+            return
+        self._known = known
         address = self._formed_address()
         if address != self._address:
             inherits = self._address is None and self._inherited is not None
@@ -273,37 +277,6 @@ class TeredoClient(DiscoveringNode):
         if not behind_the_same or self._qualification.nat is Nat.NONE:
             return ()
         return tuple(Origin(one, self._port()) for one in endpoints[:4])
-
-    def _look_for_native(self, peer: Peer, now: float) -> None:
-        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
-        server = self._qualification.server
-        if self._address is None or server is None:
-            return
-        if peer.echo_data is None:
-            peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
-        header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
-        message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
-        packet = icmpv6_packet(self._address, peer.address, message, hop_limit=64)
-        self._send(TeredoDatagram(packet), Endpoint(server.primary, TEREDO_PORT))
-
-    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
-        return (
-            peer.echo_data is not None
-            and packet[6] == NEXT_HEADER_ICMPV6
-            and packet[IPV6_HEADER_LENGTH : IPV6_HEADER_LENGTH + 1]
-            == bytes((Icmpv6Type.ECHO_REPLY,))
-            and packet[IPV6_HEADER_LENGTH + 8 :] == peer.echo_data
-        )
-
-    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
-        if is_bubble(packet):
-            return "bubble of an unknown relay"
-        self._use(peer, now)
-        peer.incoming.append((source, packet))
-        del peer.incoming[:-QUEUE_LENGTH]
-        if now - peer.last_attempt >= RETRY:
-            self._attempt(peer, now)
-        return "packet of an unknown relay, kept until it is known"
 
     # What the engine wants
 

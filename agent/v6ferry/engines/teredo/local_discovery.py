@@ -40,7 +40,7 @@ class DiscoveringNode(PredictingNode):
         self, random: Random, now: float, *, globally_unique: bool, most_peers: int
     ) -> None:
         super().__init__(random, now, globally_unique=globally_unique, most_peers=most_peers)
-        self._discovery_nonce = random.getrandbits(32)
+        self._discovery_nonce = self._random.getrandbits(32)
         self._discover_at: float | None = None
 
     def _discoverable(self) -> IPv6Address | None:

@@ -412,8 +412,10 @@ class TeredoNode(TeredoEngine):
 
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
-        first = self._due[0][0] if self._due else self._sweep_at
-        return min(first, self._sweep_at)
+        first = self._due[0][0] if self._due else None
+        if not len(self._peers):
+            return first
+        return self._sweep_at if first is None else min(first, self._sweep_at)
 
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""

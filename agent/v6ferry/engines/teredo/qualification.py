@@ -113,6 +113,8 @@ class Qualification:
         self._resume_at: float | None = None
         self._pause = FIRST_PAUSE
         self._ours: frozenset[IPv4Address] = frozenset()
+        self._usable = b""
+        """The advertisement of our server that was usable last."""
         self.server: Server | None = None
         """The one that is asked; None while there is none."""
         self.mapped: Endpoint | None = None
@@ -171,9 +173,15 @@ class Qualification:
             return "advertisement that refuses our key"
         if self._secret is not None and not is_authentic(self._secret.key, datagram):
             return "advertisement with a wrong authentication value"
-        why = _unusable(datagram, probe.ask if kind != "cone" else probe.answer_from, self._servers)
-        if why is not None or datagram.origin is None:
-            return why
+        if datagram.origin is None:
+            return "advertisement without an origin indication"
+        # Those of one server are alike, and a refresh is not to cost more than it has to.
+        if datagram.packet != self._usable:
+            asked = probe.ask if kind != "cone" else probe.answer_from
+            why = _unusable(datagram.packet, asked, self._servers)
+            if why is not None:
+                return why
+            self._usable = datagram.packet
         del self._probes[kind]
         self._answered(kind, datagram.origin, now - probe.sent, now)
         return None
@@ -232,6 +240,7 @@ class Qualification:
         self._solicitations.clear()
         self._refresh_at = self._settled_at = self._resume_at = None
         self.mapped, self.nat, self.second_port = None, Nat.UNKNOWN, None
+        self._usable = b""
 
     def _ask_server(self, now: float) -> None:
         self._forget()
@@ -323,18 +332,14 @@ def make_solicitation(nonce: bytes, source: IPv6Address, secret: Secret | None) 
     return TeredoDatagram(packet, authentication=authentication)
 
 
-def _unusable(
-    datagram: TeredoDatagram, asked: IPv4Address, servers: tuple[Server, ...]
-) -> str | None:
+def _unusable(packet: bytes, asked: IPv4Address, servers: tuple[Server, ...]) -> str | None:
     """Why an answer to a solicitation says nothing (section 5.2.1)."""
     try:
-        _header, message = decode(datagram.packet)
+        _header, message = decode(packet)
     except WireError as error:
         return f"advertisement with a bad {error.field}"
     if not isinstance(message, RouterAdvertisement):
         return "no advertisement from the server's port"
-    if datagram.origin is None:
-        return "advertisement without an origin indication"
     ours = {
         IPv6Network((0x2001_0000 << 96 | int(address) << 64, 64))
         for server in servers
