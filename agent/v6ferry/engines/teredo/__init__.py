@@ -9,6 +9,7 @@
 ``symmetric``        being found behind a symmetric NAT whose ports can be foreseen
 ``local_discovery``  finding clients on the same link
 ``ping_test``        how a client finds the relay of a native host
+``load_reduction``   finding a peer again without its server
 ``peers``            the peers of a node
 ``outbox``           what all of them send
 """

@@ -30,6 +30,7 @@ from v6ferry.wire.icmpv6 import (
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
     TEREDO_PORT,
+    DiscoveryType,
     Origin,
     TeredoDatagram,
     Trailers,
@@ -205,12 +206,14 @@ class TeredoNode(TeredoEngine):
         for endpoint in dict.fromkeys((*endpoints, *beside_us, *peer.alternates)):
             self._send_direct_bubble(peer, endpoint, now)
 
-    def _send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+    def _send_direct_bubble(
+        self, peer: Peer, endpoint: Endpoint, now: float, discovery: DiscoveryType | None = None
+    ) -> None:
         address = self._address_for(peer)
         if address is None:
             return
         peer.last_direct = now
-        trailers = Trailers(nonce=peer.their_nonce)
+        trailers = Trailers(nonce=peer.their_nonce, discovery=discovery)
         self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
 
     def _send_indirect_bubble(self, peer: Peer, now: float) -> None:
@@ -284,8 +287,10 @@ class TeredoNode(TeredoEngine):
             # A peer found by its nonce cannot know that it was heard. And one that our NAT lets in
             # unasked need not wait until its other bubble has come through our server.
             is_quiet = now - peer.last_direct >= SHORTEST_ANSWER
-            if (by_nonce and moved) or is_quiet:
-                self._send_direct_bubble(peer, source, now)
+            is_asked = datagram.trailers.discovery is DiscoveryType.SOLICITATION
+            if (by_nonce and moved) or is_quiet or is_asked:
+                answer = DiscoveryType.ADVERTISEMENT if is_asked else None
+                self._send_direct_bubble(peer, source, now, answer)
         return None
 
     def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:

@@ -49,6 +49,8 @@ class Peer:
     attempts: int = 0
     """Bubbles or echo requests sent since it was heard last."""
     last_attempt: float = -inf
+    solicited_at: float | None = None
+    """When it was asked straight after a silence (RFC 6081 section 5.6), and has not answered."""
     last_direct: float = -inf
     """When anything was sent straight to it."""
     last_indirect: float = -inf
@@ -124,6 +126,7 @@ class Peer:
         self.endpoint, self.trusted = endpoint, True
         self.last_reception = self.last_use = now
         self.attempts, self.last_attempt, self.is_offer = 0, -inf, False
+        self.solicited_at = None
 
     def keep(self, packet: bytes) -> bool:
         """Keep a packet for it; False if an older one had to go."""
