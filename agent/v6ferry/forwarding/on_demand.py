@@ -14,6 +14,9 @@ from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import is_bubble
 
+_FIRST_MULTICAST = 224
+"""First octet of the lowest IPv4 multicast address."""
+
 
 class OnDemand:
     """Sorts datagrams.
@@ -36,6 +39,10 @@ class OnDemand:
             if tunnel.table.on_demand
             for address in tunnel.table.local_endpoints
             for port in tunnel.table.encapsulation.ports
+        } | {
+            (group.address.packed, group.port): (tunnel, group.address)
+            for tunnel in self._tunnels.values()
+            if (group := tunnel.table.group) is not None
         }
 
     def takes(self, datagram: Datagram, port: int) -> bool:
@@ -55,7 +62,8 @@ class OnDemand:
             return False
         tunnel.counters.handed_up["engine"] += 1
         source = IPv4Address(datagram.source)
-        local_port = tunnel.table.encapsulation.local_port(port)
+        is_group = datagram.destination[0] >= _FIRST_MULTICAST
+        local_port = 0 if is_group else tunnel.table.encapsulation.local_port(port)
         tunnel.control(ReceivedControl(payload, source, destination, datagram.port, local_port))
         return True
 

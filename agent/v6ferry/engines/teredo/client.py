@@ -10,13 +10,13 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
-from v6ferry.engines.teredo.node import RETRY
 from v6ferry.engines.teredo.outbox import addresses_of
-from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
+from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.ping_test import PingingNode
 from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
-from v6ferry.engines.teredo.symmetric import PortChoice, PredictingNode, port_choice
+from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
@@ -33,8 +33,6 @@ from v6ferry.system.state import (
     InterfaceState,
     Route,
 )
-from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
-from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
@@ -42,13 +40,12 @@ _GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
-_ECHO_DATA_LENGTH = 8
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
 _ANSWER_SLOTS = 256
 
 
-class TeredoClient(PredictingNode):
+class TeredoClient(PingingNode):
     """A Teredo client.
 
     Args:
@@ -81,6 +78,8 @@ class TeredoClient(PredictingNode):
         before, self._spec = self._spec, spec
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
+        if before.local_discovery != spec.local_discovery:
+            self._discover(now)
         settings = ("cone_bit", "refresh_interval", "secret", "client_port")
         if any(getattr(before, one) != getattr(spec, one) for one in settings):
             self._qualification = self._new_qualification()
@@ -188,6 +187,7 @@ class TeredoClient(PredictingNode):
                 self._inherited = None
             else:
                 self._forget_peers()
+            self._discover(now)
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -261,6 +261,10 @@ class TeredoClient(PredictingNode):
         server = self._qualification.server
         return None if server is None else (server, self._spec.secret)
 
+    def _discoverable(self) -> IPv6Address | None:
+        is_behind_nat = self._qualification.nat is not Nat.NONE
+        return self._address if self._spec.local_discovery and is_behind_nat else None
+
     def _reserved_ports(self) -> tuple[int, ...]:
         return (TEREDO_PORT, self._port())
 
@@ -273,37 +277,6 @@ class TeredoClient(PredictingNode):
         if not behind_the_same or self._qualification.nat is Nat.NONE:
             return ()
         return tuple(Origin(one, self._port()) for one in endpoints[:4])
-
-    def _look_for_native(self, peer: Peer, now: float) -> None:
-        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
-        server = self._qualification.server
-        if self._address is None or server is None:
-            return
-        if peer.echo_data is None:
-            peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
-        header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
-        message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
-        packet = icmpv6_packet(self._address, peer.address, message, hop_limit=64)
-        self._send(TeredoDatagram(packet), Endpoint(server.primary, TEREDO_PORT))
-
-    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
-        return (
-            peer.echo_data is not None
-            and packet[6] == NEXT_HEADER_ICMPV6
-            and packet[IPV6_HEADER_LENGTH : IPV6_HEADER_LENGTH + 1]
-            == bytes((Icmpv6Type.ECHO_REPLY,))
-            and packet[IPV6_HEADER_LENGTH + 8 :] == peer.echo_data
-        )
-
-    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
-        if is_bubble(packet):
-            return "bubble of an unknown relay"
-        self._use(peer, now)
-        peer.incoming.append((source, packet))
-        del peer.incoming[:-QUEUE_LENGTH]
-        if now - peer.last_attempt >= RETRY:
-            self._attempt(peer, now)
-        return "packet of an unknown relay, kept until it is known"
 
     # What the engine wants
 
@@ -342,6 +315,7 @@ class TeredoClient(PredictingNode):
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
                 self._own_ports,
+                self._group(),
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
@@ -401,7 +375,7 @@ class TeredoClient(PredictingNode):
             "flags": self._flags,
             "port": self._own_port,
             "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
-            "peers": self._peers_snapshot(),
+            "peers": self._peers.snapshot(),
         }
         if self._address is not None and found.mapped is not None and found.server is not None:
             snapshot["qualified"] = {

@@ -239,8 +239,8 @@ class Qualification:
         self._probes.clear()
         self._solicitations.clear()
         self._refresh_at = self._settled_at = self._resume_at = None
-        self.mapped, self.nat, self._usable = None, Nat.UNKNOWN, b""
-        self.second_port = None
+        self.mapped, self.nat, self.second_port = None, Nat.UNKNOWN, None
+        self._usable = b""
 
     def _ask_server(self, now: float) -> None:
         self._forget()
