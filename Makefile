@@ -2,6 +2,7 @@
 #              (KEEP=1 leaves the lab up)
 # make test    everything
 # make check   the quick part: lint, types, unit tests (under 2 minutes, no root)
+# make simulation  ten thousand Teredo clients in virtual time (a minute of one core, no root)
 # make molecule  the roles on systemd containers
 # make docs    the documentation site, in docs/site
 # make build   the collection's tarball, with the agent inside, in dist/
@@ -9,7 +10,7 @@
 # make bench   speed against peers; prints a table, writes build/bench.json
 #
 # Each sets up what it needs: Debian packages as root, the rest in .venv.
-.PHONY: bpf bpf-is-current demo test check build bench docs lab interop collection molecule package
+.PHONY: bpf bpf-is-current demo test check build bench docs lab interop collection molecule package simulation
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
@@ -30,7 +31,11 @@ bpf:
 	tools/install-packages.sh bpf
 	tools/build-bpf.sh
 
-test: check bpf-is-current lab interop collection package docs molecule
+test: check simulation bpf-is-current lab interop collection package docs molecule
+
+simulation:
+	tools/dev-setup.sh
+	$(PYTEST) -s -m simulation tests/simulation
 
 bpf-is-current:
 	tools/install-packages.sh bpf

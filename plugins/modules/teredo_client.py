@@ -73,6 +73,13 @@ options:
         6to4.
     type: bool
     default: true
+  local_discovery:
+    description:
+      - Whether the client says on its own links that it is there, by a multicast every 200 to 300
+        seconds, so that clients behind the same NAT find each other without a server (RFC 4380
+        section 5.2.8).
+    type: bool
+    default: true
   globally_unique:
     description:
       - Whether only globally unique IPv4 addresses are spoken to, as RFC 4380 wants it on the
@@ -129,6 +136,7 @@ EXAMPLES = r"""
     refresh_interval: 60
     cone_bit: true
     last_resort: false
+    local_discovery: false
     globally_unique: false
     client_identifier: laptop
     key: "{{ vault_laptop_key }}"
@@ -183,6 +191,12 @@ status:
         V(unknown).
       type: str
       sample: restricted
+    port_choice:
+      description: >-
+        How the NAT chooses ports, as far as is known: V(preserving), V(sequential), V(random),
+        V(unknown), or V(null) without a NAT.
+      type: str
+      sample: unknown
     mapped_address:
       description: The IPv4 address at which the server sees the client.
       type: str
@@ -216,6 +230,7 @@ SPEC = {
     "refresh_interval": {"type": "int", "default": 30},
     "cone_bit": {"type": "bool", "default": False},
     "last_resort": {"type": "bool", "default": True},
+    "local_discovery": {"type": "bool", "default": True},
     "globally_unique": {"type": "bool", "default": True},
     "client_identifier": {"type": "str"},
     "key": {"type": "str", "no_log": True},

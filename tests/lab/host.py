@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.lab import name_server
+from tests.lab.capture import COMMAND as CAPTURE_COMMAND
 from tests.lab.capture import Capture
 from tests.lab.errors import LabError
 from tests.lab.name_server import NameServer
@@ -275,11 +276,11 @@ class LabHost:
             filter: which packets, in the language of pcap-filter(7); all by default.
 
         Raises:
-            LabError: tcpdump does not like the interface or the filter.
+            LabError: tcpdump does not like the interface or the filter, or packets were lost.
         """
         file_name = f"{self.name}-{interface}-{next(self._serial)}.pcap"
         path = self.lab.directory / "captures" / file_name
-        command = ["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-w", "-"]
+        command = [*CAPTURE_COMMAND, "-i", interface]
         with path.open("wb") as output:
             service = self.start_service(
                 "tcpdump",

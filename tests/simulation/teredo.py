@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
 
@@ -102,9 +102,20 @@ class Machine:
 
     def receive(self, carried: Carried) -> None:
         """A datagram arrives."""
-        if carried.destination.port != self.port:
+        table = self.engine.wanted(self.internet.now).table
+        encapsulation = table.encapsulation
+        if carried.destination == table.group:
+            self.engine.receive_datagram(
+                carried.payload, carried.source, table.group.address, self.internet.now
+            )
+            self.pump()
             return
-        payload, source = carried.payload, carried.source
+        if carried.destination.address.is_multicast:
+            return
+        if carried.destination.port not in encapsulation.ports:
+            return
+        local_port = encapsulation.local_port(carried.destination.port)
+        payload, source = carried.payload, replace(carried.source, local_port=local_port)
         if not self._plane_accepts(payload, source, carried.destination.address):
             self.engine.receive_datagram(
                 payload, source, carried.destination.address, self.internet.now
@@ -125,6 +136,7 @@ class Machine:
             IPv6Address(payload[8:24]),
             IPv6Address(payload[24:40]),
             port=source.port,
+            local_port=source.local_port,
             peers=self.peers,
         )
         return isinstance(decision, Accept)
@@ -138,14 +150,16 @@ class Machine:
             self.peers,
         )
         if isinstance(decision, Encapsulate):
-            self._send(Endpoint(decision.endpoint, decision.port), packet, None)
+            to = Endpoint(decision.endpoint, decision.port, decision.local_port)
+            self._send(to, packet, None)
         else:
             self.engine.find_peer(packet, self.internet.now)
             self.pump()
 
     def _send(self, to: Endpoint, payload: bytes, source: IPv4Address | None) -> None:
         way = self.nat or self.internet
-        way.send(Endpoint(source or self.addresses[0], self.port), to, payload)
+        here = Endpoint(source or self.addresses[0], to.local_port or self.port)
+        way.send(here, Endpoint(to.address, to.port), payload)
 
     def pump(self) -> None:
         """Do what a driver does after each word to the engine."""
@@ -167,6 +181,11 @@ class Machine:
         if self._wake_at is None or self.internet.now < self._wake_at:
             return  # an earlier wish was enough
         self._wake_at = None
+        deadline = self.engine.next_deadline()
+        if deadline is not None and deadline > self.internet.now:
+            self._wake_at = deadline  # what was due then has been done meanwhile
+            self.internet.at(deadline, self._tick)
+            return
         self.engine.handle_timer(self.internet.now)
         self.pump()
 

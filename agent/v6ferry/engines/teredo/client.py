@@ -10,12 +10,13 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
-from v6ferry.engines.teredo.node import RETRY, TeredoNode
 from v6ferry.engines.teredo.outbox import addresses_of
-from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
-from v6ferry.engines.teredo.qualification import Nat, Qualification, Server
+from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.ping_test import PingingNode
+from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
+from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
@@ -32,8 +33,6 @@ from v6ferry.system.state import (
     InterfaceState,
     Route,
 )
-from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
-from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
@@ -41,12 +40,12 @@ _GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
-_ECHO_DATA_LENGTH = 8
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
+_ANSWER_SLOTS = 256
 
 
-class TeredoClient(TeredoNode):
+class TeredoClient(PingingNode):
     """A Teredo client.
 
     Args:
@@ -63,12 +62,14 @@ class TeredoClient(TeredoNode):
         self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
-        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64))
+        self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
         self._asked: tuple[object, ...] = ()
-        self._inherited: tuple[Server, tuple[Endpoint, Nat]] | None = None
+        self._inherited: tuple[Server, tuple[Endpoint, Nat, int | None]] | None = None
         """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
+        self._known: tuple[object, ...] = ()
+        """What ``_address`` was made of."""
 
     # What the engine is told
 
@@ -77,6 +78,8 @@ class TeredoClient(TeredoNode):
         before, self._spec = self._spec, spec
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
+        if before.local_discovery != spec.local_discovery:
+            self._discover(now)
         settings = ("cone_bit", "refresh_interval", "secret", "client_port")
         if any(getattr(before, one) != getattr(spec, one) for one in settings):
             self._qualification = self._new_qualification()
@@ -110,6 +113,8 @@ class TeredoClient(TeredoNode):
         is_server = source.port == TEREDO_PORT and self._qualification.is_server(source.address)
         if not is_server:
             return super()._receive(datagram, source, now)
+        if source.local_port:
+            return self._received_echo(datagram, source, now)
         if neighbor_discovery_type(datagram.packet) is not None:
             why = self._qualification.receive(datagram, source, now)
             self._follow(now)
@@ -168,6 +173,11 @@ class TeredoClient(TeredoNode):
         """Do what the qualification says, and have the address that it gives."""
         for one in self._qualification.solicitations():
             self._send(one.datagram, one.endpoint)
+        found = self._qualification
+        known = (found.is_settled, found.mapped, found.server, found.nat, self._spec)
+        if known == self._known:
+            return
+        self._known = known
         address = self._formed_address()
         if address != self._address:
             inherits = self._address is None and self._inherited is not None
@@ -177,6 +187,7 @@ class TeredoClient(TeredoNode):
                 self._inherited = None
             else:
                 self._forget_peers()
+            self._discover(now)
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -236,6 +247,27 @@ class TeredoClient(TeredoNode):
     def _has_one_port(self) -> bool:
         return self._qualification.nat is not Nat.SYMMETRIC
 
+    def _port_choice(self) -> PortChoice | None:
+        return self._choice() if self._qualification.nat is Nat.SYMMETRIC else None
+
+    def _choice(self) -> PortChoice | None:
+        """How the NAT chooses ports; None where there is none, or we do not know."""
+        found = self._qualification
+        if found.mapped is None or found.nat in (Nat.NONE, Nat.UNKNOWN):
+            return None
+        return port_choice(self._port(), found.mapped.port, found.second_port)
+
+    def _asked_server(self) -> tuple[Server, Secret | None] | None:
+        server = self._qualification.server
+        return None if server is None else (server, self._spec.secret)
+
+    def _discoverable(self) -> IPv6Address | None:
+        is_behind_nat = self._qualification.nat is not Nat.NONE
+        return self._address if self._spec.local_discovery and is_behind_nat else None
+
+    def _reserved_ports(self) -> tuple[int, ...]:
+        return (TEREDO_PORT, self._port())
+
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """RFC 6081 section 5.5: a NAT may not let us turn around to a peer behind it."""
         mapped, endpoints = self._qualification.mapped, self._endpoints()
@@ -245,37 +277,6 @@ class TeredoClient(TeredoNode):
         if not behind_the_same or self._qualification.nat is Nat.NONE:
             return ()
         return tuple(Origin(one, self._port()) for one in endpoints[:4])
-
-    def _look_for_native(self, peer: Peer, now: float) -> None:
-        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
-        server = self._qualification.server
-        if self._address is None or server is None:
-            return
-        if peer.echo_data is None:
-            peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
-        header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
-        message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
-        packet = icmpv6_packet(self._address, peer.address, message, hop_limit=64)
-        self._send(TeredoDatagram(packet), Endpoint(server.primary, TEREDO_PORT))
-
-    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
-        return (
-            peer.echo_data is not None
-            and packet[6] == NEXT_HEADER_ICMPV6
-            and packet[IPV6_HEADER_LENGTH : IPV6_HEADER_LENGTH + 1]
-            == bytes((Icmpv6Type.ECHO_REPLY,))
-            and packet[IPV6_HEADER_LENGTH + 8 :] == peer.echo_data
-        )
-
-    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
-        if is_bubble(packet):
-            return "bubble of an unknown relay"
-        self._use(peer, now)
-        peer.incoming.append((source, packet))
-        del peer.incoming[:-QUEUE_LENGTH]
-        if now - peer.last_attempt >= RETRY:
-            self._attempt(peer, now)
-        return "packet of an unknown relay, kept until it is known"
 
     # What the engine wants
 
@@ -313,6 +314,8 @@ class TeredoClient(TeredoNode):
                 addresses,
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
+                self._own_ports,
+                self._group(),
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
@@ -324,7 +327,7 @@ class TeredoClient(TeredoNode):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped, unresolved = found.mapped, self._unresolved(idle)
+        mapped, unresolved, choice = found.mapped, self._unresolved(idle), self._choice()
         return {
             "ready": bool(idle or self._address is not None),
             "summary": self._summary(idle),
@@ -333,6 +336,7 @@ class TeredoClient(TeredoNode):
             "active": self._address is not None,
             "addresses": [] if self._address is None else [{"address": str(self._address)}],
             "nat": found.nat.value,
+            "port_choice": None if choice is None else choice.value,
             "server": None if found.server is None else str(found.server.primary),
             "mapped_address": None if mapped is None else str(mapped.address),
             "mapped_port": None if mapped is None else mapped.port,
@@ -353,7 +357,9 @@ class TeredoClient(TeredoNode):
             return idle
         if self._address is not None:
             server = found.server.primary if found.server else None
-            return f"{self._address} from the server {server}; NAT: {found.nat.value}"
+            choice = self._choice()
+            ports = f", ports {choice.value}" if choice not in (None, PortChoice.UNKNOWN) else ""
+            return f"{self._address} from the server {server}; NAT: {found.nat.value}{ports}"
         if not self._endpoints():
             return "no IPv4 address that the tunnel may use"
         if self._unresolved(idle) and not self._servers():
@@ -369,13 +375,14 @@ class TeredoClient(TeredoNode):
             "flags": self._flags,
             "port": self._own_port,
             "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
-            "peers": self._peers_snapshot(),
+            "peers": self._peers.snapshot(),
         }
         if self._address is not None and found.mapped is not None and found.server is not None:
             snapshot["qualified"] = {
                 "server": [str(found.server.primary), str(found.server.secondary)],
                 "mapped": [str(found.mapped.address), found.mapped.port],
                 "nat": found.nat.value,
+                "second_port": found.second_port,
             }
         return snapshot
 
@@ -400,11 +407,13 @@ class TeredoClient(TeredoNode):
         self._resolved = resolved
 
 
-def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat]] | None:
+def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat, int | None]] | None:
     """The server and what it said, from a snapshot."""
     if qualified is None:
         return None
     primary, secondary = map(IPv4Address, qualified["server"])
     address, port = qualified["mapped"]
     mapped = Endpoint(IPv4Address(address), int(port))
-    return Server(primary, secondary), (mapped, Nat(qualified["nat"]))
+    second = qualified.get("second_port")
+    known = (mapped, Nat(qualified["nat"]), None if second is None else int(second))
+    return Server(primary, secondary), known

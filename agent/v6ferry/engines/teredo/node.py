@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from random import Random
@@ -20,15 +21,11 @@ from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
 from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.wire.icmpv6 import (
-    Icmpv6Type,
-    UnreachableCode,
-    icmpv6_error,
-    may_answer_with_error,
-)
+from v6ferry.wire.icmpv6 import Icmpv6Type, UnreachableCode, icmpv6_error, may_answer_with_error
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
     TEREDO_PORT,
+    DiscoveryType,
     Origin,
     TeredoDatagram,
     Trailers,
@@ -96,6 +93,10 @@ class TeredoNode(TeredoEngine):
     def _has_one_port(self) -> bool:
         """Whether everybody sees us at the same endpoint."""
         return True
+
+    def _has_port(self, address: IPv6Address, local_port: int) -> bool:
+        """Whether a peer has a port of ours to itself."""
+        return False
 
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """Where else we may be reached by a peer."""
@@ -192,17 +193,22 @@ class TeredoNode(TeredoEngine):
         if peer.parts is None:
             return
         endpoints = [one for one in (_mapped(peer.parts),) if self._may_be_far_end(one)]
+        if endpoints and peer.random_port not in (None, peer.parts.port):
+            endpoints.append(replace(endpoints[0], port=peer.random_port))
         if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
             endpoints.append(peer.endpoint)
-        for endpoint in (*endpoints, *peer.alternates):
+        beside_us = () if peer.local_endpoint is None else (peer.local_endpoint,)
+        for endpoint in dict.fromkeys((*endpoints, *beside_us, *peer.alternates)):
             self._send_direct_bubble(peer, endpoint, now)
 
-    def _send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+    def _send_direct_bubble(
+        self, peer: Peer, endpoint: Endpoint, now: float, discovery: DiscoveryType | None = None
+    ) -> None:
         address = self._address_for(peer)
         if address is None:
             return
         peer.last_direct = now
-        trailers = Trailers(nonce=peer.their_nonce)
+        trailers = Trailers(nonce=peer.their_nonce, discovery=discovery)
         self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
 
     def _send_indirect_bubble(self, peer: Peer, now: float) -> None:
@@ -214,8 +220,12 @@ class TeredoNode(TeredoEngine):
             self._discard("server of a peer that nobody speaks to")
             return
         peer.last_indirect = now
-        trailers = Trailers(nonce=peer.nonce, alternate_addresses=self._alternates_for(peer))
+        trailers = Trailers(peer.nonce, self._alternates_for(peer), random_port=peer.foreseen_port)
         self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), server)
+
+    def _answer_foretold(self, peer: Peer, now: float) -> bool:
+        """A peer has said at which port it will be; return whether it has its answer already."""
+        return False
 
     # Packets on their way in
 
@@ -246,11 +256,13 @@ class TeredoNode(TeredoEngine):
         address, _destination = addresses_of(packet)
         known = self._peers.get(address)
         by_nonce = known is not None and datagram.trailers.nonce == known.nonce
-        is_known = known is not None and known.trusted and known.endpoint == source
+        is_known = known is not None and known.is_surely_at(source)
         if not (by_nonce or is_known or self._may_be_far_end(source)):
             return "outer source"
+        if source.local_port and not self._has_port(address, source.local_port):
+            return "port of ours that another peer has"
         parts = decode(address)
-        is_mapped = parts is not None and source == _mapped(parts)
+        is_mapped = (known or self._stranger(address)).says_it_is_at(source)
         if parts is not None and not (by_nonce or is_mapped or is_known):
             return "outer source is not the mapped address"
         peer = known or self._peer(address)
@@ -260,7 +272,8 @@ class TeredoNode(TeredoEngine):
         elif not is_bubble(packet) and not self._answers_look(peer, packet):
             self._deliveries.append(packet)
         moved = peer.endpoint != source
-        if peer.their_nonce is None and self._is_beside_us(peer, source):
+        is_unknown = peer.their_nonce is None and peer.local_endpoint != source
+        if is_unknown and self._is_beside_us(peer, source):
             # It would not know us there: its own bubble, which is on its way through our server,
             # brings the nonce for that.
             return None
@@ -269,8 +282,10 @@ class TeredoNode(TeredoEngine):
             # A peer found by its nonce cannot know that it was heard. And one that our NAT lets in
             # unasked need not wait until its other bubble has come through our server.
             is_quiet = now - peer.last_direct >= SHORTEST_ANSWER
-            if (by_nonce and moved) or is_quiet:
-                self._send_direct_bubble(peer, source, now)
+            is_asked = datagram.trailers.discovery is DiscoveryType.SOLICITATION
+            if (by_nonce and moved) or is_quiet or is_asked:
+                answer = DiscoveryType.ADVERTISEMENT if is_asked else None
+                self._send_direct_bubble(peer, source, now, answer)
         return None
 
     def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:
@@ -308,7 +323,8 @@ class TeredoNode(TeredoEngine):
         self._use(peer, now)
         if datagram.trailers.nonce is not None:
             peer.their_nonce = datagram.trailers.nonce
-        if now - peer.last_answer < SHORTEST_ANSWER:
+        is_news = peer.told_random_port(datagram.trailers.random_port, now)
+        if now - peer.last_answer < SHORTEST_ANSWER and not is_news:
             return "more bubbles of a peer than are answered"
         peer.last_answer = now
         if now - min(peer.last_reception, peer.last_direct) < SHORTEST_ANSWER:
@@ -319,6 +335,8 @@ class TeredoNode(TeredoEngine):
             self._send_direct_bubble(peer, relay, now)
             return None
         peer.alternates = self._usable_alternates(peer, datagram.trailers)
+        if is_news and self._answer_foretold(peer, now):
+            return None
         self._send_direct_bubbles(peer, now)
         if peer.their_nonce is not None and now - peer.last_indirect >= RETRY:
             # It may be behind a symmetric NAT: then only an answer to our nonce tells us where.
@@ -332,6 +350,10 @@ class TeredoNode(TeredoEngine):
         return tuple(Endpoint(one.address, one.port) for one in trailers.alternate_addresses)
 
     # The peers
+
+    def _stranger(self, address: IPv6Address) -> Peer:
+        """Someone of whom nothing is known, and nothing is to be remembered."""
+        return Peer(address, 0, decode(address))
 
     def _peer(self, address: IPv6Address) -> Peer:
         known = self._peers.get(address)
@@ -367,14 +389,6 @@ class TeredoNode(TeredoEngine):
 
     # Succession
 
-    def _peers_snapshot(self) -> list[list[Any]]:
-        """Peers that are known for sure, for a successor in the same boot."""
-        return [
-            [str(one.address), str(one.endpoint.address), one.endpoint.port, one.last_reception]
-            for one in self._peers
-            if one.trusted and one.endpoint is not None
-        ]
-
     def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
         """Go on with a predecessor's peers.
 
@@ -382,9 +396,11 @@ class TeredoNode(TeredoEngine):
             ValueError: these are none.
             TypeError: these are none.
         """
-        for address, endpoint, port, heard in entries:
+        for address, endpoint, port, heard, *local in entries:
             peer = self._peer(IPv6Address(address))
-            peer.trust(Endpoint(IPv4Address(endpoint), int(port)), float(heard))
+            peer.local_port = int(local[0]) if local else 0
+            there = peer.from_its_port(Endpoint(IPv4Address(endpoint), int(port)))
+            peer.trust(there, float(heard))
             self._use(peer, peer.last_reception)
             if peer.endpoint is not None and peer.is_reachable(now):
                 self._admit(peer, peer.endpoint, now)
@@ -396,8 +412,10 @@ class TeredoNode(TeredoEngine):
 
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
-        first = self._due[0][0] if self._due else self._sweep_at
-        return min(first, self._sweep_at)
+        first = self._due[0][0] if self._due else None
+        if not len(self._peers):
+            return first
+        return self._sweep_at if first is None else min(first, self._sweep_at)
 
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""

@@ -113,11 +113,15 @@ class Qualification:
         self._resume_at: float | None = None
         self._pause = FIRST_PAUSE
         self._ours: frozenset[IPv4Address] = frozenset()
+        self._usable = b""
+        """The advertisement of our server that was usable last."""
         self.server: Server | None = None
         """The one that is asked; None while there is none."""
         self.mapped: Endpoint | None = None
         """Where the server sees us; None until it is known."""
         self.nat = Nat.UNKNOWN
+        self.second_port: int | None = None
+        """Where the other address of the server sees us; None until it is known."""
         self.problem: str | None = None
         """Why there is no address, in words for people."""
 
@@ -134,7 +138,7 @@ class Qualification:
         server: Server,
         servers: tuple[Server, ...],
         ours: frozenset[IPv4Address],
-        known: tuple[Endpoint, Nat],
+        known: tuple[Endpoint, Nat, int | None],
         now: float,
     ) -> None:
         """Go on with what a predecessor knew, and ask whether it is still so."""
@@ -142,7 +146,7 @@ class Qualification:
         self._forget()
         self._number = servers.index(server)
         self.server = server
-        self.mapped, self.nat = known
+        self.mapped, self.nat, self.second_port = known
         self._ask_primary(now)
 
     def end(self) -> None:
@@ -169,9 +173,15 @@ class Qualification:
             return "advertisement that refuses our key"
         if self._secret is not None and not is_authentic(self._secret.key, datagram):
             return "advertisement with a wrong authentication value"
-        why = _unusable(datagram, probe.ask if kind != "cone" else probe.answer_from, self._servers)
-        if why is not None or datagram.origin is None:
-            return why
+        if datagram.origin is None:
+            return "advertisement without an origin indication"
+        # Those of one server are alike, and a refresh is not to cost more than it has to.
+        if datagram.packet != self._usable:
+            asked = probe.ask if kind != "cone" else probe.answer_from
+            why = _unusable(datagram.packet, asked, self._servers)
+            if why is not None:
+                return why
+            self._usable = datagram.packet
         del self._probes[kind]
         self._answered(kind, datagram.origin, now - probe.sent, now)
         return None
@@ -229,7 +239,8 @@ class Qualification:
         self._probes.clear()
         self._solicitations.clear()
         self._refresh_at = self._settled_at = self._resume_at = None
-        self.mapped, self.nat = None, Nat.UNKNOWN
+        self.mapped, self.nat, self.second_port = None, Nat.UNKNOWN, None
+        self._usable = b""
 
     def _ask_server(self, now: float) -> None:
         self._forget()
@@ -262,25 +273,15 @@ class Qualification:
         probe.nonce = self._random.randbytes(NONCE_LENGTH)
         probe.sent = now
         probe.tries += 1
-        packet = encode(RouterSolicitation(), probe.source, ALL_ROUTERS)
-        authentication = Authentication(probe.nonce)
-        if self._secret is not None:
-            value = authentication_value(self._secret.key, probe.nonce, 0, None, packet)
-            authentication = replace(
-                authentication, client_identifier=self._secret.identifier, value=value
-            )
-        self._solicitations.append(
-            Solicitation(
-                TeredoDatagram(packet, authentication=authentication),
-                Endpoint(probe.ask, TEREDO_PORT),
-            )
-        )
+        datagram = make_solicitation(probe.nonce, probe.source, self._secret)
+        self._solicitations.append(Solicitation(datagram, Endpoint(probe.ask, TEREDO_PORT)))
 
     # What came of it
 
     def _answered(self, kind: str, origin: Origin, round_trip: float, now: float) -> None:
         seen = Endpoint(origin.address, origin.port)
         if kind == "secondary":
+            self.second_port = seen.port
             self.nat = Nat.RESTRICTED if seen == self.mapped else Nat.SYMMETRIC
             return
         if kind == "cone":
@@ -295,7 +296,7 @@ class Qualification:
             return
         moved, self.mapped = self.mapped is not None, seen
         if moved:
-            self.nat = Nat.UNKNOWN
+            self.nat, self.second_port = Nat.UNKNOWN, None
         if seen.address in self._ours:
             self.nat = Nat.NONE
         elif "cone" in self._probes and self.nat is Nat.UNKNOWN:
@@ -315,18 +316,30 @@ class Qualification:
         self._pause = min(self._pause * 2, LAST_PAUSE)
 
 
-def _unusable(
-    datagram: TeredoDatagram, asked: IPv4Address, servers: tuple[Server, ...]
-) -> str | None:
+def make_solicitation(nonce: bytes, source: IPv6Address, secret: Secret | None) -> TeredoDatagram:
+    """Return a router solicitation to a server (sections 5.2.1 and 5.2.2).
+
+    Args:
+        nonce: 8 random octets.
+        source: with the cone bit, or without.
+        secret: shared with the server; None without.
+    """
+    packet = encode(RouterSolicitation(), source, ALL_ROUTERS)
+    authentication = Authentication(nonce)
+    if secret is not None:
+        value = authentication_value(secret.key, nonce, 0, None, packet)
+        authentication = replace(authentication, client_identifier=secret.identifier, value=value)
+    return TeredoDatagram(packet, authentication=authentication)
+
+
+def _unusable(packet: bytes, asked: IPv4Address, servers: tuple[Server, ...]) -> str | None:
     """Why an answer to a solicitation says nothing (section 5.2.1)."""
     try:
-        _header, message = decode(datagram.packet)
+        _header, message = decode(packet)
     except WireError as error:
         return f"advertisement with a bad {error.field}"
     if not isinstance(message, RouterAdvertisement):
         return "no advertisement from the server's port"
-    if datagram.origin is None:
-        return "advertisement without an origin indication"
     ours = {
         IPv6Network((0x2001_0000 << 96 | int(address) << 64, 64))
         for server in servers

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from ipaddress import IPv4Address
 
 SLOTS = 4096
@@ -17,19 +18,20 @@ class RateLimit:
         rate: datagrams a second to an address; 0 sets no limit.
         secret: 64 random bits that say which addresses share a slot, so that nobody can aim at
             another's.
+        slots: how many there are, of 16 octets each.
     """
 
-    def __init__(self, rate: int, secret: int) -> None:
+    def __init__(self, rate: int, secret: int, slots: int = SLOTS) -> None:
         self.rate = rate
         self._factor = secret | 1
-        self._tokens = [rate * BURST] * SLOTS
-        self._times = [0.0] * SLOTS
+        self._tokens = array("d", [rate * BURST]) * slots
+        self._times = array("d", [0.0]) * slots
 
     def allows(self, address: IPv4Address, now: float) -> bool:
         """Whether a datagram may be sent to ``address`` now; it is counted as sent then."""
         if not self.rate:
             return True
-        slot = (int(address) * self._factor >> 40) % SLOTS
+        slot = (int(address) * self._factor >> 40) % len(self._times)
         tokens = self._tokens[slot] + (now - self._times[slot]) * self.rate
         tokens = min(tokens, self.rate * BURST)
         self._times[slot] = now

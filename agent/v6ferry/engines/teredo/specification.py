@@ -78,6 +78,8 @@ class TeredoClientSpec:
     """Seconds."""
     cone_bit: bool
     last_resort: bool
+    local_discovery: bool
+    """Whether clients on the same link find each other without a server (section 5.2.8)."""
     globally_unique: bool
     secret: Secret | None
     route_metric: int
@@ -106,6 +108,7 @@ class TeredoClientSpec:
             refresh_interval=options.integer("refresh_interval", 30, 5, 3600),
             cone_bit=options.boolean("cone_bit", False),
             last_resort=options.boolean("last_resort", True),
+            local_discovery=options.boolean("local_discovery", True),
             globally_unique=options.boolean("globally_unique", True),
             secret=_secret(options, identifier, key),
             route_metric=options.integer("route_metric", 3072, 1, 0x7FFF_FFFF),
