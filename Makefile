@@ -14,6 +14,10 @@
 .NOTPARALLEL:
 
 PYTEST = .venv/bin/pytest -q
+# Labs leave each other alone, and wait much: three of them for two processors. A module stays on one
+# worker, for its tests share a lab; tests/lab/conftest.py says which modules begin.
+LAB_WORKERS ?= 3
+LAB_PYTEST = $(PYTEST) -n $(LAB_WORKERS) --dist loadscope --no-loadscope-reorder
 
 demo:
 	tools/install-packages.sh demo
@@ -44,7 +48,7 @@ bpf-is-current:
 lab:
 	tools/install-packages.sh test
 	tools/dev-setup.sh
-	$(PYTEST) -m lab tests/lab tests/interop
+	$(LAB_PYTEST) -m lab tests/lab tests/interop
 
 interop:
 	tools/install-packages.sh test
