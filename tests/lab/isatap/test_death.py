@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import time
@@ -53,7 +52,7 @@ def replace(host: LabHost, end: str, package: Path | None = None) -> None:
 
 
 def version(host: LabHost) -> str:
-    shown: str = json.loads(host.v6ferry("show", "--json").stdout)["agent"]["version"]
+    shown: str = host.show()["agent"]["version"]
     return shown
 
 
