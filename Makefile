@@ -48,7 +48,8 @@ bpf-is-current:
 lab:
 	tools/install-packages.sh test
 	tools/dev-setup.sh
-	$(LAB_PYTEST) -m lab tests/lab tests/interop
+	$(LAB_PYTEST) -m "lab and not alone" tests/lab tests/interop
+	$(PYTEST) -m "lab and alone" tests/lab
 
 # A guest keeps a processor busy.
 interop: LAB_WORKERS = 2

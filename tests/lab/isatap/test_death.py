@@ -161,6 +161,7 @@ def retransmits(lab: Lab, *events: Callable[[], None]) -> int:
     return found
 
 
+@pytest.mark.alone
 def test_connection_retransmits_nothing_while_both_agents_are_replaced(
     lab: Lab, another: Path
 ) -> None:
