@@ -80,9 +80,8 @@ async def run(settings: Settings) -> None:
         links = LinkCarrier(loop)
         stack.callback(links.close)
         resolver_settings = ResolverSettings()
-        names = NameKeeper(
-            Resolver([HostsFile(settings=resolver_settings), DnsSource(resolver_settings)])
-        )
+        dns = DnsSource(resolver_settings)
+        names = NameKeeper(Resolver([HostsFile(settings=resolver_settings), dns]))
         ledger = SysctlLedger(settings.runtime_directory / "sysctl.json")
         sharing = SharingKeeper(ledger, settings.runtime_directory, settings.state_directory)
         stack.push_async_callback(sharing.stop)
@@ -95,6 +94,7 @@ async def run(settings: Settings) -> None:
             if os.geteuid() == 0
             else DelegatedResolverConfiguration(),
             names=names,
+            dns=dns,
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
             service_manager=manager,
             links=links,

@@ -7,8 +7,8 @@ import errno
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from v6ferry.system.errors import SystemFault
 
@@ -184,8 +184,7 @@ class Underlay:
         self.icmp.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """A UDP datagram from the underlay."""
 
     packet: bytes

@@ -21,12 +21,7 @@ from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
 from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.wire.icmpv6 import (
-    Icmpv6Type,
-    UnreachableCode,
-    icmpv6_error,
-    may_answer_with_error,
-)
+from v6ferry.wire.icmpv6 import Icmpv6Type, UnreachableCode, icmpv6_error, may_answer_with_error
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
     TEREDO_PORT,
