@@ -169,7 +169,7 @@ struct selector {
 struct endpoint {
 	__be32 address;
 	__be16 port;			/* 0 in protocol 41 */
-	__u16 reserved;
+	__be16 local_port;		/* ours; 0 for that of the tunnel */
 };
 
 /* Of the tunnel interface whose index is the key: table.Encapsulation. */
@@ -880,7 +880,7 @@ __attribute__((noinline)) int decide(__u32 index, __u32 where)
 	rule = bpf_map_lookup_elem(&forwarding, &key);
 	if (!rule)
 		return DROP_SLOTS + UP_NO_ENDPOINT;
-	endpoint.reserved = 0;
+	endpoint.local_port = 0;
 	if (rule->way == WAY_FIXED) {
 		endpoint = rule->endpoint;
 	} else if (rule->way == WAY_PEER) {
@@ -911,6 +911,8 @@ __attribute__((noinline)) int decide(__u32 index, __u32 where)
 	decision->ttl = tunnel->ttl;
 	decision->tos = tunnel->tos;
 	decision->port = tunnel->port;
+	if (tunnel->port && endpoint.local_port)
+		decision->port = endpoint.local_port;
 	return GO_ON;
 }
 
@@ -1133,7 +1135,8 @@ __attribute__((noinline)) int judge(__u32 index, __u32 where)
 		__builtin_memcpy(who.address, &source, sizeof(who.address));
 		peer = bpf_map_lookup_elem(&peers, &who);
 		if (peer && peer->address == decision->ends.outer_source &&
-		    peer->port == decision->ends.outer_source_port)
+		    peer->port == decision->ends.outer_source_port &&
+		    (peer->local_port ? peer->local_port : tunnel->port) == decision->ends.port)
 			return ACCEPTED;
 	}
 	if (rule->others & ACCEPT_LISTED &&

@@ -183,6 +183,12 @@ status:
         V(unknown).
       type: str
       sample: restricted
+    port_choice:
+      description: >-
+        How the NAT chooses ports, as far as is known: V(preserving), V(sequential), V(random),
+        V(unknown), or V(null) without a NAT.
+      type: str
+      sample: unknown
     mapped_address:
       description: The IPv4 address at which the server sees the client.
       type: str

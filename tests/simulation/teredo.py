@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
 
@@ -102,9 +102,11 @@ class Machine:
 
     def receive(self, carried: Carried) -> None:
         """A datagram arrives."""
-        if carried.destination.port != self.port:
+        encapsulation = self.engine.wanted(self.internet.now).table.encapsulation
+        if carried.destination.port not in encapsulation.ports:
             return
-        payload, source = carried.payload, carried.source
+        local_port = encapsulation.local_port(carried.destination.port)
+        payload, source = carried.payload, replace(carried.source, local_port=local_port)
         if not self._plane_accepts(payload, source, carried.destination.address):
             self.engine.receive_datagram(
                 payload, source, carried.destination.address, self.internet.now
@@ -125,6 +127,7 @@ class Machine:
             IPv6Address(payload[8:24]),
             IPv6Address(payload[24:40]),
             port=source.port,
+            local_port=source.local_port,
             peers=self.peers,
         )
         return isinstance(decision, Accept)
@@ -138,14 +141,16 @@ class Machine:
             self.peers,
         )
         if isinstance(decision, Encapsulate):
-            self._send(Endpoint(decision.endpoint, decision.port), packet, None)
+            to = Endpoint(decision.endpoint, decision.port, decision.local_port)
+            self._send(to, packet, None)
         else:
             self.engine.find_peer(packet, self.internet.now)
             self.pump()
 
     def _send(self, to: Endpoint, payload: bytes, source: IPv4Address | None) -> None:
         way = self.nat or self.internet
-        way.send(Endpoint(source or self.addresses[0], self.port), to, payload)
+        here = Endpoint(source or self.addresses[0], to.local_port or self.port)
+        way.send(here, Endpoint(to.address, to.port), payload)
 
     def pump(self) -> None:
         """Do what a driver does after each word to the engine."""

@@ -75,7 +75,9 @@ def _teredo_only(status: Answer) -> Iterable[str]:
     if status.get("nat"):
         mapped = status["mapped_address"]
         seen = f", seen as {mapped} port {status['mapped_port']}" if mapped else ""
-        yield f"  NAT         {status['nat']}{seen}"
+        chosen = status.get("port_choice")
+        ports = f", ports {chosen}" if chosen not in (None, "unknown") else ""
+        yield f"  NAT         {status['nat']}{ports}{seen}"
     if status.get("server"):
         yield f"  server      {status['server']}"
     for why, number in status.get("discarded", {}).items():

@@ -36,7 +36,7 @@ class Exchange:
         elif isinstance(received, Unresolved):
             self._datagrams.find_peer(received.packet, clock())
         else:
-            source = Endpoint(received.outer_source, received.port)
+            source = Endpoint(received.outer_source, received.port, received.local_port)
             self._datagrams.receive_datagram(
                 received.packet, source, received.outer_destination, clock()
             )

@@ -43,6 +43,13 @@ _WHY = {
 
 
 _MOST_IDLE_TUNNELS = 3
+_PORT_CHOICE = {
+    "preserving": "it keeps ports, so each peer has one of ours to itself and is told of it",
+    "sequential": "it chooses ports in order, so each peer is told the one that comes next",
+    "random": "it chooses ports at random, so peers behind a NAT that tells ports apart are out of"
+    " reach",
+    "unknown": "how it chooses ports is not known so far",
+}
 
 
 async def explain(
@@ -91,6 +98,7 @@ async def explain(
     else:
         return trail.end(False, f"{route.interface} has no IPv6 address to send from")
     trail.found["source"] = format_isatap(inner_source)
+    trail.nat(runner.status())
     return await _through_tunnel(trail, host, table, inner_source)
 
 
@@ -146,7 +154,7 @@ async def _through_tunnel(
     encapsulation = table.encapsulation
     tos = (encapsulation.dscp or 0) << 2
     plane = host.plane.carrier(table.interface)
-    endpoint = Endpoint(decision.endpoint, decision.port)
+    endpoint = Endpoint(decision.endpoint, decision.port, decision.local_port)
     underlay = host.plane.way_of_programs(table.interface, endpoint, decision.source, tos)
     if underlay is None:
         if plane != UserspacePlane.name:
@@ -169,7 +177,8 @@ async def _through_tunnel(
     }
     protocol = "protocol 41"
     if encapsulation.port:
-        protocol = f"UDP, port {encapsulation.port} to {decision.port}"
+        ours = decision.local_port or encapsulation.port
+        protocol = f"UDP, port {ours} to {decision.port}"
         trail.found["port"] = decision.port
     trail.step(
         f"the {plane} plane puts it into IPv4 ({protocol}) from {outer_source} to"
@@ -224,6 +233,13 @@ class _Trail:
         way = "on-link" if gateway is None else f"via {gateway}"
         start = "" if route.source is None else f", from {format_isatap(route.source)}"
         self.step(f"the kernel routes it {way} through {route.interface}{start}")
+
+    def nat(self, status: Mapping[str, Any]) -> None:
+        """Say what NAT is before a Teredo client, where that says who can be reached."""
+        if status.get("nat") == "symmetric":
+            self.found["nat"], choice = status["nat"], status["port_choice"]
+            self.found["port_choice"] = choice
+            self.step(f"before this host is a symmetric NAT: {_PORT_CHOICE[choice]}")
 
     def idle_tunnels(self, why: Mapping[str, str]) -> None:
         """Say which tunnels it might have gone through."""

@@ -96,5 +96,6 @@ def _decide(tunnel: Tunnel, ends: bytes, packet: bytes) -> Accept | Drop:
         IPv6Address(packet[8:24]),
         IPv6Address(packet[24:40]),
         port=int.from_bytes(ends[8:10], "big"),
+        local_port=tunnel.table.encapsulation.local_port(int.from_bytes(ends[10:12], "big")),
         peers=tunnel.peers,
     )

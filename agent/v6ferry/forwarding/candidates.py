@@ -90,10 +90,11 @@ def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]
 
 
 def _ends(table: TunnelTable) -> Iterator[Ends]:
-    sources, port = _only_sources(table), table.encapsulation.port
+    sources = _only_sources(table)
     for endpoint in table.local_endpoints:
         for source in (None,) if sources is None else sources:
-            yield endpoint, source, port
+            for port in table.encapsulation.ports:
+                yield endpoint, source, port
 
 
 def _only_sources(table: TunnelTable) -> frozenset[IPv4Address] | None:

@@ -45,6 +45,8 @@ class Encapsulate:
     rule: str
     port: int = 0
     """The UDP port of the endpoint; 0 in protocol 41."""
+    local_port: int = 0
+    """Ours; 0 for the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ def decide_encapsulation(
     # What a near rule accepts is ours, such as a prefix on the interfaces behind us: no loop.
     if near is None and source not in table.host_addresses and embeds_ours(table, source):
         return Drop(DropReason.LOOP_SOURCE, rule.name)
-    return Encapsulate(endpoint.address, outer_source(table, source), rule.name, port)
+    outer = outer_source(table, source)
+    local_port = endpoint.local_port if port else 0
+    return Encapsulate(endpoint.address, outer, rule.name, port, local_port)
 
 
 def outer_source(table: TunnelTable, source: IPv6Address) -> IPv4Address | None:
@@ -116,17 +120,19 @@ def decide_decapsulation(
     destination: IPv6Address,
     *,
     port: int = 0,
+    local_port: int = 0,
     peers: PeerTable = NO_PEERS,
 ) -> Accept | Drop:
     """Whether a packet from the underlay may enter through the tunnel interface.
 
     Args:
-        table: of the tunnel; the packet has come to its UDP port, if it has one.
+        table: of the tunnel; the packet has come to a UDP port of its own, if it has any.
         outer_source: of the packet.
         outer_destination: of the packet.
         source: the inner one.
         destination: the inner one.
         port: the UDP port that the packet came from; 0 in protocol 41.
+        local_port: the one that it came to; 0 for the usual one.
         peers: of the tunnel.
     """
     refused = _outer_refused(table, outer_source, outer_destination)
@@ -155,7 +161,7 @@ def decide_decapsulation(
     rule = table.ingress_index.match(int(source))
     if rule is None:
         return Drop(DropReason.SOURCE_MISMATCH)
-    if _accepts(rule, source, Endpoint(outer_source, port), peers):
+    if _accepts(rule, source, Endpoint(outer_source, port, local_port), peers):
         return Accept(rule.name, control_only)
     return Drop(DropReason.SOURCE_MISMATCH, rule.name)
 

@@ -95,12 +95,12 @@ def translate(
     outer = error.quoted_header
     if outer.source not in table.local_endpoints:
         raise WireError("quoted source", f"{outer.source} is not an endpoint of this tunnel")
-    port, overhead = table.encapsulation.port, table.encapsulation.overhead
+    encapsulation, overhead = table.encapsulation, table.encapsulation.overhead
     inner = error.quoted[outer.header_length :]
-    if port != _source_port(outer.protocol, inner):
-        raise WireError("quoted port", f"this tunnel sends from port {port}")
+    if _source_port(outer.protocol, inner) not in encapsulation.ports:
+        raise WireError("quoted port", f"this tunnel sends from port {encapsulation.port}")
     fragmentation_needed = (error.type, error.code) == _FRAGMENTATION_NEEDED
-    if not port and (error.type, error.code) == _PORT_UNREACHABLE:
+    if not encapsulation.port and (error.type, error.code) == _PORT_UNREACHABLE:
         # Protocol 41 has no ports. Linux sends this for packets that one of its own tunnels does
         # not know, even where another program has taken them.
         return Translation(outer.destination, False, None, ignored=True)

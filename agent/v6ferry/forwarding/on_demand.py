@@ -31,10 +31,11 @@ class OnDemand:
     def tables_changed(self) -> None:
         """Tunnels or their tables are others."""
         self._by_end = {
-            (address.packed, tunnel.table.encapsulation.port): tunnel
+            (address.packed, port): tunnel
             for tunnel in self._tunnels.values()
             if tunnel.table.on_demand
             for address in tunnel.table.local_endpoints
+            for port in tunnel.table.encapsulation.ports
         }
 
     def takes(self, datagram: Datagram, port: int) -> bool:
@@ -53,7 +54,8 @@ class OnDemand:
             return False
         tunnel.counters.handed_up["engine"] += 1
         source, destination = IPv4Address(datagram.source), IPv4Address(datagram.destination)
-        tunnel.control(ReceivedControl(payload, source, destination, datagram.port))
+        local_port = tunnel.table.encapsulation.local_port(port)
+        tunnel.control(ReceivedControl(payload, source, destination, datagram.port, local_port))
         return True
 
 

@@ -32,6 +32,8 @@ class Path:
     endpoint: IPv4Address | None = None
     source: IPv4Address | None = None
     address: tuple[str, int] = ("", 0)
+    local_port: int = 0
+    """Ours; 0 for the usual one."""
     mtu: int = IPV4_MAXIMUM_LENGTH
     """Octets of the largest inner packet."""
     dont_fragment: bool = False
@@ -76,6 +78,7 @@ def find_path(
         endpoint=decision.endpoint,
         source=decision.source,
         address=(str(decision.endpoint), decision.port),
+        local_port=decision.local_port,
     )
     if table.encapsulation.dynamic_mtu:
         underlay_mtu = path_mtu(decision.endpoint, decision.source)

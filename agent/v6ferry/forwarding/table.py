@@ -106,6 +106,8 @@ class Endpoint:
     address: IPv4Address
     port: int = 0
     """UDP port; 0 in protocol 41, which has none."""
+    local_port: int = 0
+    """The port of ours that it is spoken to from; 0 for the one of ``Encapsulation.port``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,17 @@ class Encapsulation:
     """The outer source otherwise; None leaves the choice to the kernel's routing."""
     port: int = 0
     """Our UDP port (RFC 4380 section 5); 0 encapsulates in protocol 41 (RFC 4213 section 3)."""
+    more_ports: frozenset[int] = frozenset()
+    """Other UDP ports of ours, for peers that have one to themselves (RFC 6081 section 5.3)."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All UDP ports of ours, the usual one first; 0 alone in protocol 41."""
+        return (self.port, *sorted(self.more_ports))
+
+    def local_port(self, port: int) -> int:
+        """What an ``Endpoint`` has for a port of ours."""
+        return 0 if port == self.port else port
 
     @property
     def overhead(self) -> int:

@@ -32,6 +32,8 @@ class ReceivedControl:
     outer_destination: IPv4Address
     port: int = 0
     """The UDP port that it came from; 0 in protocol 41."""
+    local_port: int = 0
+    """The one that it came to; 0 for the usual one of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Tunnel:
     Args:
         tun: the device.
         table: what to do with packets.
-        outer: sends them.
+        outer: sends them, from the usual port.
         control: hears what is handed up.
     """
 
@@ -65,6 +67,8 @@ class Tunnel:
         self.tun = tun
         self.ask(table)
         self.outer = outer
+        self.more_outer: dict[int, OuterSocket] = {}
+        """Those that send from other ports of the table, by port."""
         self.control = control
         self.peers: dict[IPv6Address, Endpoint] = {}
         self.counters = Counters()
@@ -105,13 +109,20 @@ class Tunnel:
         messages = self._messages.get((source, ttl))
         if messages is None:
             messages = self._messages[source, ttl] = ancillary(source, ttl, 0)
+        outer = self.outer_at(endpoint.local_port)
         try:
-            self.outer.send(payload, messages, (str(endpoint.address), endpoint.port), False)
+            if outer is None:
+                raise OSError
+            outer.send(payload, messages, (str(endpoint.address), endpoint.port), False)
         except OSError:
             self.counters.drop(DropReason.SEND_REFUSED)
             return
         self.counters.packets_out += 1
         self.counters.bytes_out += len(payload)
+
+    def outer_at(self, local_port: int) -> OuterSocket | None:
+        """What sends from a port of ours; None if that could not be opened."""
+        return self.more_outer.get(local_port) if local_port else self.outer
 
     def deliver(self, packet: bytes) -> None:
         """Give the kernel a packet that the engine has accepted."""

@@ -24,6 +24,7 @@ from v6ferry.forwarding.ecn import DECAPSULATED, DROP
 from v6ferry.forwarding.offload import finished
 from v6ferry.forwarding.on_demand import OnDemand
 from v6ferry.forwarding.path import Path, find_path
+from v6ferry.forwarding.ports import Ports
 from v6ferry.forwarding.sharing import Parts
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import Control, PeerChanges, ReceivedControl, Tunnel, Unresolved
@@ -76,6 +77,7 @@ class UserspacePlane:
         """Drops of packets that no tunnel's table accepts."""
         self._acceptance = Acceptance(self._tunnels, self.unclaimed)
         self._parts = Parts()
+        self._ports = Ports(loop, underlay, self._tunnels, self._receive_udp)
         self._on_demand = OnDemand(self._tunnels, self._acceptance)
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
@@ -104,8 +106,9 @@ class UserspacePlane:
         Raises:
             SystemFault: another program has the UDP port.
         """
-        outer = self._outer(table.encapsulation.port)
+        outer = self._ports.open(table.encapsulation.port)
         tunnel = self._tunnels[tun.name] = Tunnel(tun, table, outer, control)
+        self._ports.open_more(tunnel)
         self._parts.add(tunnel.part)
         self._share(tunnel)
         self._renew(tun.name)
@@ -118,11 +121,12 @@ class UserspacePlane:
             SystemFault: another program has the UDP port.
         """
         tunnel = self._tunnels[table.interface]
-        before, tunnel.outer = tunnel.table, self._outer(table.encapsulation.port)
+        before, tunnel.outer = tunnel.table, self._ports.open(table.encapsulation.port)
         self._parts.discard(tunnel.part)
         tunnel.ask(table)
         self._parts.add(tunnel.part)
-        self._release(before.encapsulation.port)
+        self._ports.open_more(tunnel)
+        self._ports.release(before.encapsulation.ports)
         tunnel.paths.clear()
         self._share(tunnel)
         self._renew(table.interface)
@@ -141,24 +145,9 @@ class UserspacePlane:
         tunnel = self._tunnels.pop(interface, None)
         if tunnel is not None:
             self._loop.remove_reader(tunnel.tun.descriptor)
-            self._release(tunnel.table.encapsulation.port)
+            self._ports.release(tunnel.table.encapsulation.ports)
             self._renew(interface)
             self._parts.discard(tunnel.part)
-
-    def _outer(self, port: int) -> OuterSocket:
-        """Return the socket that sends from a UDP port, or in protocol 41."""
-        if not port:
-            return self._underlay.protocol41
-        outer = self._underlay.open_udp(port)
-        self._loop.add_reader(outer, self._receive_udp, outer, port)
-        return outer
-
-    def _release(self, port: int) -> None:
-        """Close the socket of a UDP port that no tunnel has any more."""
-        outer, tunnels = self._underlay.udp.get(port), self._tunnels.values()
-        if outer is not None and all(one.table.encapsulation.port != port for one in tunnels):
-            self._loop.remove_reader(outer)
-            self._underlay.close_udp(port)
 
     def forget(self, interface: str) -> None:
         """Carry no more packets of ``interface`` at all: it is about to be removed."""
@@ -280,8 +269,9 @@ class UserspacePlane:
             self._answer_soft_error(tunnel, path, packet)
         traffic_class = (packet[0] & 0x0F) << 4 | packet[1] >> 4
         messages = path.messages(traffic_class)
+        outer = tunnel.outer_at(path.local_port) or tunnel.outer
         try:
-            tunnel.outer.send(packet, messages, path.address, path.dont_fragment)
+            outer.send(packet, messages, path.address, path.dont_fragment)
         except OSError as error:
             self._send_failed(tunnel, flow, packet, error)
             return

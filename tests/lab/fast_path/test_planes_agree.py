@@ -79,6 +79,8 @@ IPV4_PREFIXES = [
 ]
 SELECTORS = [ISATAP, SIXTOFOUR, SIXRD, TEREDO, COMPATIBLE]
 PORTS = [3544, 4096]
+MORE_PORTS = [61001, 61002]
+"""Of ours, for single peers (RFC 6081 section 5.3)."""
 TRUNCATED = 7
 
 
@@ -128,7 +130,9 @@ def near_rules(random: Random) -> tuple[NearRule, ...]:
 def peers(random: Random) -> dict[IPv6Address, Endpoint]:
     """A peer table."""
     return {
-        addresses(random): Endpoint(random.choice(IPV4), random.choice(PORTS))
+        addresses(random): Endpoint(
+            random.choice(IPV4), random.choice(PORTS), random.choice([0, 0, *MORE_PORTS])
+        )
         for _number in range(random.randint(0, 6))
     }
 
@@ -139,6 +143,7 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
     host_addresses = frozenset(addresses(random) for _number in range(4))
     made = []
     for name in names:
+        port = random.choice([0, 0, *PORTS])
         forwarding = [
             ForwardingRule(
                 prefix,
@@ -170,7 +175,8 @@ def tables(random: Random, names: list[str]) -> list[TunnelTable]:
                     dynamic_mtu=random.random() < 0.5,
                     sources=tuple(random.sample(SELECTORS, random.randint(0, 2))),
                     default_source=random.choice([None, OURS, SECOND]),
-                    port=random.choice([0, 0, *PORTS]),
+                    port=port,
+                    more_ports=frozenset(MORE_PORTS if port else ()),
                 ),
                 endpoint_rules=tuple(
                     EndpointRule(one, random.random() < 0.7)
@@ -231,7 +237,8 @@ def outer_packet(random: Random, inner: bytes) -> bytes:
     words = 5 if random.random() < 0.97 else 6
     udp = b""
     if random.random() < 0.4:
-        their_port, our_port = random.choice([*PORTS, 9]), random.choice([*PORTS, *PORTS, 53])
+        their_port = random.choice([*PORTS, 9])
+        our_port = random.choice([*PORTS, *PORTS, *MORE_PORTS, 53])
         udp = struct.pack("!HHHH", their_port, our_port, 8 + len(inner), random.choice([0, 0, 7]))
     length = words * 4 + len(udp) + len(inner)
     flags = random.choice([0, 0x4000])

@@ -16,6 +16,7 @@ from tests.simulation.nat import Kind
 
 PORTS = "10000-29999"
 """Outside the ephemeral range: inside it ports would be preserved by chance."""
+_FIRST_IN_ORDER, _IN_ORDER = 30000, 20000
 KINDS = (
     Kind.NONE,
     Kind.FULL_CONE,
@@ -23,6 +24,9 @@ KINDS = (
     Kind.PORT_RESTRICTED,
     Kind.SYMMETRIC,
 )
+FORESEEN = (Kind.PORT_PRESERVING, Kind.SEQUENTIAL)
+"""Symmetric ones whose ports can be foreseen."""
+_SYMMETRIC = (Kind.SYMMETRIC, *FORESEEN)
 
 _LEARN = """
     oifname "wan" meta l4proto udp ct direction original update @inside \
@@ -31,6 +35,34 @@ _LEARN = """
 { udp sport : ct reply ip saddr . ct reply proto-src }
     oifname "wan" meta l4proto udp update @spoken { udp sport . ip daddr }
 """
+
+
+_MORE = {
+    Kind.PORT_PRESERVING: "set used {"
+    " type ipv4_addr . inet_service; flags dynamic,timeout; timeout 180s; }",
+    Kind.SEQUENTIAL: f"map in_order {{ typeof numgen inc mod {_IN_ORDER} : udp dport; elements = {{"
+    + ", ".join(f"{number} : {_FIRST_IN_ORDER + number}" for number in range(_IN_ORDER))
+    + "} }",
+}
+
+
+def _choose_port(kind: Kind, wan: str, ports: str) -> str:
+    """The rules by which a packet that goes out, the first of its flow, gets an external port."""
+    out = 'oifname "wan" meta l4proto udp'
+    at_random = f"snat ip to {wan}:{ports} fully-random"
+    rules = {
+        Kind.SYMMETRIC: (at_random,),
+        # The first flow of an inside port keeps it.
+        Kind.PORT_PRESERVING: (
+            f"ip saddr . udp sport @used {at_random}",
+            "update @used { ip saddr . udp sport }",
+            f"snat ip to {wan}",
+        ),
+        Kind.SEQUENTIAL: (f"snat ip to {wan} : numgen inc mod {_IN_ORDER} map @in_order",),
+    }
+    return "\n    ".join(
+        f"{out} {rule}" for rule in rules.get(kind, (f"snat ip to {wan}:{ports}",))
+    )
 
 
 def ruleset(kind: Kind, wan: str, ports: str = PORTS) -> str:
@@ -43,7 +75,6 @@ def ruleset(kind: Kind, wan: str, ports: str = PORTS) -> str:
     """
     if kind is Kind.NONE:
         return "flush ruleset\n"
-    random = " fully-random" if kind is Kind.SYMMETRIC else ""
     let_in = {
         Kind.FULL_CONE: "dnat ip to udp dport map @inside",
         Kind.ADDRESS_RESTRICTED: "udp dport . ip saddr @spoken dnat ip to udp dport map @inside",
@@ -55,18 +86,19 @@ table ip nat {{
     type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 180s;
   }}
   set spoken {{ type inet_service . ipv4_addr; flags dynamic,timeout; timeout 180s; }}
+  {_MORE.get(kind, "")}
   chain come_in {{
     type nat hook prerouting priority dstnat; policy accept;
     {come_in}
   }}
   chain go_out {{
     type nat hook postrouting priority srcnat; policy accept;
-    oifname "wan" meta l4proto udp snat ip to {wan}:{ports}{random}
+    {_choose_port(kind, wan, ports)}
     oifname "wan" masquerade
   }}
   chain learn {{
     type filter hook postrouting priority 110; policy accept;
-    {_LEARN if kind is not Kind.SYMMETRIC else ""}
+    {_LEARN if kind not in _SYMMETRIC else ""}
   }}
   chain unsolicited {{
     type filter hook input priority 0; policy accept;

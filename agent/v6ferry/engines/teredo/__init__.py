@@ -6,6 +6,7 @@
 ``relay``          forwards between clients and native hosts
 ``qualification``  how a client gets its address and learns of its NAT
 ``node``           what clients and relays have in common: finding peers
+``symmetric``      being found behind a symmetric NAT whose ports can be foreseen
 ``peers``          the peers of a node
 ``outbox``         what all of them send
 """

@@ -10,12 +10,13 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
-from v6ferry.engines.teredo.node import RETRY, TeredoNode
+from v6ferry.engines.teredo.node import RETRY
 from v6ferry.engines.teredo.outbox import addresses_of
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
-from v6ferry.engines.teredo.qualification import Nat, Qualification, Server
+from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoClientSpec
+from v6ferry.engines.teredo.symmetric import PortChoice, PredictingNode, port_choice
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
@@ -47,7 +48,7 @@ _ANSWERS = 5
 _ANSWER_SLOTS = 256
 
 
-class TeredoClient(TeredoNode):
+class TeredoClient(PredictingNode):
     """A Teredo client.
 
     Args:
@@ -66,7 +67,7 @@ class TeredoClient(TeredoNode):
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
         self._asked: tuple[object, ...] = ()
-        self._inherited: tuple[Server, tuple[Endpoint, Nat]] | None = None
+        self._inherited: tuple[Server, tuple[Endpoint, Nat, int | None]] | None = None
         """What a predecessor knew, until it is used or out of date."""
         self._qualification = self._new_qualification()
         self._address: IPv6Address | None = None
@@ -113,6 +114,8 @@ class TeredoClient(TeredoNode):
         is_server = source.port == TEREDO_PORT and self._qualification.is_server(source.address)
         if not is_server:
             return super()._receive(datagram, source, now)
+        if source.local_port:
+            return self._received_echo(datagram, source, now)
         if neighbor_discovery_type(datagram.packet) is not None:
             why = self._qualification.receive(datagram, source, now)
             self._follow(now)
@@ -244,6 +247,23 @@ class TeredoClient(TeredoNode):
     def _has_one_port(self) -> bool:
         return self._qualification.nat is not Nat.SYMMETRIC
 
+    def _port_choice(self) -> PortChoice | None:
+        return self._choice() if self._qualification.nat is Nat.SYMMETRIC else None
+
+    def _choice(self) -> PortChoice | None:
+        """How the NAT chooses ports; None where there is none, or we do not know."""
+        found = self._qualification
+        if found.mapped is None or found.nat in (Nat.NONE, Nat.UNKNOWN):
+            return None
+        return port_choice(self._port(), found.mapped.port, found.second_port)
+
+    def _asked_server(self) -> tuple[Server, Secret | None] | None:
+        server = self._qualification.server
+        return None if server is None else (server, self._spec.secret)
+
+    def _reserved_ports(self) -> tuple[int, ...]:
+        return (TEREDO_PORT, self._port())
+
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """RFC 6081 section 5.5: a NAT may not let us turn around to a peer behind it."""
         mapped, endpoints = self._qualification.mapped, self._endpoints()
@@ -321,6 +341,7 @@ class TeredoClient(TeredoNode):
                 addresses,
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
+                self._own_ports,
             ),
             names=frozenset() if self._idle() else frozenset(names),
             name_refresh_interval=spec.server_refresh_interval,
@@ -332,7 +353,7 @@ class TeredoClient(TeredoNode):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped, unresolved = found.mapped, self._unresolved(idle)
+        mapped, unresolved, choice = found.mapped, self._unresolved(idle), self._choice()
         return {
             "ready": bool(idle or self._address is not None),
             "summary": self._summary(idle),
@@ -341,6 +362,7 @@ class TeredoClient(TeredoNode):
             "active": self._address is not None,
             "addresses": [] if self._address is None else [{"address": str(self._address)}],
             "nat": found.nat.value,
+            "port_choice": None if choice is None else choice.value,
             "server": None if found.server is None else str(found.server.primary),
             "mapped_address": None if mapped is None else str(mapped.address),
             "mapped_port": None if mapped is None else mapped.port,
@@ -361,7 +383,9 @@ class TeredoClient(TeredoNode):
             return idle
         if self._address is not None:
             server = found.server.primary if found.server else None
-            return f"{self._address} from the server {server}; NAT: {found.nat.value}"
+            choice = self._choice()
+            ports = f", ports {choice.value}" if choice not in (None, PortChoice.UNKNOWN) else ""
+            return f"{self._address} from the server {server}; NAT: {found.nat.value}{ports}"
         if not self._endpoints():
             return "no IPv4 address that the tunnel may use"
         if self._unresolved(idle) and not self._servers():
@@ -384,6 +408,7 @@ class TeredoClient(TeredoNode):
                 "server": [str(found.server.primary), str(found.server.secondary)],
                 "mapped": [str(found.mapped.address), found.mapped.port],
                 "nat": found.nat.value,
+                "second_port": found.second_port,
             }
         return snapshot
 
@@ -408,11 +433,13 @@ class TeredoClient(TeredoNode):
         self._resolved = resolved
 
 
-def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat]] | None:
+def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat, int | None]] | None:
     """The server and what it said, from a snapshot."""
     if qualified is None:
         return None
     primary, secondary = map(IPv4Address, qualified["server"])
     address, port = qualified["mapped"]
     mapped = Endpoint(IPv4Address(address), int(port))
-    return Server(primary, secondary), (mapped, Nat(qualified["nat"]))
+    second = qualified.get("second_port")
+    known = (mapped, Nat(qualified["nat"]), None if second is None else int(second))
+    return Server(primary, secondary), known

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from random import Random
@@ -96,6 +97,10 @@ class TeredoNode(TeredoEngine):
     def _has_one_port(self) -> bool:
         """Whether everybody sees us at the same endpoint."""
         return True
+
+    def _has_port(self, address: IPv6Address, local_port: int) -> bool:
+        """Whether a peer has a port of ours to itself."""
+        return False
 
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """Where else we may be reached by a peer."""
@@ -192,6 +197,8 @@ class TeredoNode(TeredoEngine):
         if peer.parts is None:
             return
         endpoints = [one for one in (_mapped(peer.parts),) if self._may_be_far_end(one)]
+        if endpoints and peer.random_port not in (None, peer.parts.port):
+            endpoints.append(replace(endpoints[0], port=peer.random_port))
         if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
             endpoints.append(peer.endpoint)
         for endpoint in (*endpoints, *peer.alternates):
@@ -214,8 +221,12 @@ class TeredoNode(TeredoEngine):
             self._discard("server of a peer that nobody speaks to")
             return
         peer.last_indirect = now
-        trailers = Trailers(nonce=peer.nonce, alternate_addresses=self._alternates_for(peer))
+        trailers = Trailers(peer.nonce, self._alternates_for(peer), random_port=peer.foreseen_port)
         self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), server)
+
+    def _answer_foretold(self, peer: Peer, now: float) -> bool:
+        """A peer has said at which port it will be; return whether it has its answer already."""
+        return False
 
     # Packets on their way in
 
@@ -249,8 +260,10 @@ class TeredoNode(TeredoEngine):
         is_known = known is not None and known.trusted and known.endpoint == source
         if not (by_nonce or is_known or self._may_be_far_end(source)):
             return "outer source"
+        if source.local_port and not self._has_port(address, source.local_port):
+            return "port of ours that another peer has"
         parts = decode(address)
-        is_mapped = parts is not None and source == _mapped(parts)
+        is_mapped = (known or Peer(address, 0, parts)).says_it_is_at(source)
         if parts is not None and not (by_nonce or is_mapped or is_known):
             return "outer source is not the mapped address"
         peer = known or self._peer(address)
@@ -308,7 +321,8 @@ class TeredoNode(TeredoEngine):
         self._use(peer, now)
         if datagram.trailers.nonce is not None:
             peer.their_nonce = datagram.trailers.nonce
-        if now - peer.last_answer < SHORTEST_ANSWER:
+        is_news = peer.told_random_port(datagram.trailers.random_port, now)
+        if now - peer.last_answer < SHORTEST_ANSWER and not is_news:
             return "more bubbles of a peer than are answered"
         peer.last_answer = now
         if now - min(peer.last_reception, peer.last_direct) < SHORTEST_ANSWER:
@@ -319,6 +333,8 @@ class TeredoNode(TeredoEngine):
             self._send_direct_bubble(peer, relay, now)
             return None
         peer.alternates = self._usable_alternates(peer, datagram.trailers)
+        if is_news and self._answer_foretold(peer, now):
+            return None
         self._send_direct_bubbles(peer, now)
         if peer.their_nonce is not None and now - peer.last_indirect >= RETRY:
             # It may be behind a symmetric NAT: then only an answer to our nonce tells us where.
@@ -370,7 +386,13 @@ class TeredoNode(TeredoEngine):
     def _peers_snapshot(self) -> list[list[Any]]:
         """Peers that are known for sure, for a successor in the same boot."""
         return [
-            [str(one.address), str(one.endpoint.address), one.endpoint.port, one.last_reception]
+            [
+                str(one.address),
+                str(one.endpoint.address),
+                one.endpoint.port,
+                one.last_reception,
+                one.endpoint.local_port,
+            ]
             for one in self._peers
             if one.trusted and one.endpoint is not None
         ]
@@ -382,9 +404,11 @@ class TeredoNode(TeredoEngine):
             ValueError: these are none.
             TypeError: these are none.
         """
-        for address, endpoint, port, heard in entries:
+        for address, endpoint, port, heard, *local in entries:
             peer = self._peer(IPv6Address(address))
-            peer.trust(Endpoint(IPv4Address(endpoint), int(port)), float(heard))
+            peer.local_port = int(local[0]) if local else 0
+            there = peer.from_its_port(Endpoint(IPv4Address(endpoint), int(port)))
+            peer.trust(there, float(heard))
             self._use(peer, peer.last_reception)
             if peer.endpoint is not None and peer.is_reachable(now):
                 self._admit(peer, peer.endpoint, now)

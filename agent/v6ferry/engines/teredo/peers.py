@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from math import inf
 
@@ -16,6 +16,8 @@ TRUST = 30.0
 """Seconds after a reception in which packets go to the peer without more ado (section 5.2)."""
 LIFETIME = 600.0
 """Seconds that a peer is remembered without a packet."""
+MOST_TELLINGS = 8
+"""Random ports that a peer may tell in ``TRUST`` seconds and have acted on."""
 QUEUE_LENGTH = 16
 """Packets kept for a peer that is being found."""
 
@@ -60,10 +62,50 @@ class Peer:
     admitted_until: float = -inf
     unheard_since: float | None = None
     """When a packet was sent to it that nothing has answered."""
+    random_port: int | None = None
+    """Where its NAT has it for us, as it says (RFC 6081 section 4.5)."""
+    told_at: float = -inf
+    tellings: int = 0
+    """How often it has said something else, lately."""
+    local_port: int = 0
+    """A port of ours that it has to itself (RFC 6081 section 5.3); 0 for the usual one."""
+    foreseen_port: int | None = None
+    """Where our NAT has us for it, as we tell it."""
+    pinned_to: Endpoint | None = None
+    """Where we have sent to from that port, first of all."""
+    pinned_at: float = -inf
+    is_offer: bool = False
+    """Whether we have told of that port but sent nothing from it yet."""
 
     def is_reachable(self, now: float) -> bool:
         """Whether packets may be sent to it at once."""
         return self.trusted and now - self.last_reception < TRUST
+
+    def says_it_is_at(self, endpoint: Endpoint) -> bool:
+        """Whether its address tells an endpoint, or the peer itself (RFC 6081 section 4.5)."""
+        parts = self.parts
+        if parts is None or endpoint.address != parts.client:
+            return False
+        return endpoint.port in (parts.port, self.random_port)
+
+    def told_random_port(self, port: int | None, now: float) -> bool:
+        """It may have said where its NAT has it; return whether that is news to act on."""
+        if port is None:
+            return False
+        is_news = port != self.random_port or now - self.told_at >= TRUST
+        if now - self.told_at >= TRUST:
+            self.tellings = 0
+        self.random_port, self.told_at = port, now
+        self.tellings += is_news
+        return is_news and self.tellings <= MOST_TELLINGS
+
+    def is_at(self, local_port: int) -> bool:
+        """Whether it is spoken to from a port of ours."""
+        return self.endpoint is not None and self.endpoint.local_port == local_port
+
+    def from_its_port(self, endpoint: Endpoint) -> Endpoint:
+        """Return the endpoint, to be spoken to from the port that the peer has to itself."""
+        return replace(endpoint, local_port=self.local_port)
 
     @property
     def waits(self) -> bool:
@@ -74,7 +116,7 @@ class Peer:
         """It is certain that the peer has sent from ``endpoint`` just now."""
         self.endpoint, self.trusted = endpoint, True
         self.last_reception = self.last_use = now
-        self.attempts, self.last_attempt = 0, -inf
+        self.attempts, self.last_attempt, self.is_offer = 0, -inf, False
 
     def keep(self, packet: bytes) -> bool:
         """Keep a packet for it; False if an older one had to go."""

@@ -120,6 +120,8 @@ class Qualification:
         self.mapped: Endpoint | None = None
         """Where the server sees us; None until it is known."""
         self.nat = Nat.UNKNOWN
+        self.second_port: int | None = None
+        """Where the other address of the server sees us; None until it is known."""
         self.problem: str | None = None
         """Why there is no address, in words for people."""
 
@@ -136,7 +138,7 @@ class Qualification:
         server: Server,
         servers: tuple[Server, ...],
         ours: frozenset[IPv4Address],
-        known: tuple[Endpoint, Nat],
+        known: tuple[Endpoint, Nat, int | None],
         now: float,
     ) -> None:
         """Go on with what a predecessor knew, and ask whether it is still so."""
@@ -144,7 +146,7 @@ class Qualification:
         self._forget()
         self._number = servers.index(server)
         self.server = server
-        self.mapped, self.nat = known
+        self.mapped, self.nat, self.second_port = known
         self._ask_primary(now)
 
     def end(self) -> None:
@@ -237,7 +239,8 @@ class Qualification:
         self._probes.clear()
         self._solicitations.clear()
         self._refresh_at = self._settled_at = self._resume_at = None
-        self.mapped, self.nat, self._usable = None, Nat.UNKNOWN, b""
+        self.mapped, self.nat, self.second_port = None, Nat.UNKNOWN, None
+        self._usable = b""
 
     def _ask_server(self, now: float) -> None:
         self._forget()
@@ -270,25 +273,15 @@ class Qualification:
         probe.nonce = self._random.randbytes(NONCE_LENGTH)
         probe.sent = now
         probe.tries += 1
-        packet = encode(RouterSolicitation(), probe.source, ALL_ROUTERS)
-        authentication = Authentication(probe.nonce)
-        if self._secret is not None:
-            value = authentication_value(self._secret.key, probe.nonce, 0, None, packet)
-            authentication = replace(
-                authentication, client_identifier=self._secret.identifier, value=value
-            )
-        self._solicitations.append(
-            Solicitation(
-                TeredoDatagram(packet, authentication=authentication),
-                Endpoint(probe.ask, TEREDO_PORT),
-            )
-        )
+        datagram = make_solicitation(probe.nonce, probe.source, self._secret)
+        self._solicitations.append(Solicitation(datagram, Endpoint(probe.ask, TEREDO_PORT)))
 
     # What came of it
 
     def _answered(self, kind: str, origin: Origin, round_trip: float, now: float) -> None:
         seen = Endpoint(origin.address, origin.port)
         if kind == "secondary":
+            self.second_port = seen.port
             self.nat = Nat.RESTRICTED if seen == self.mapped else Nat.SYMMETRIC
             return
         if kind == "cone":
@@ -303,7 +296,7 @@ class Qualification:
             return
         moved, self.mapped = self.mapped is not None, seen
         if moved:
-            self.nat = Nat.UNKNOWN
+            self.nat, self.second_port = Nat.UNKNOWN, None
         if seen.address in self._ours:
             self.nat = Nat.NONE
         elif "cone" in self._probes and self.nat is Nat.UNKNOWN:
@@ -321,6 +314,22 @@ class Qualification:
         self._forget()
         self._resume_at = now + self._pause
         self._pause = min(self._pause * 2, LAST_PAUSE)
+
+
+def make_solicitation(nonce: bytes, source: IPv6Address, secret: Secret | None) -> TeredoDatagram:
+    """Return a router solicitation to a server (sections 5.2.1 and 5.2.2).
+
+    Args:
+        nonce: 8 random octets.
+        source: with the cone bit, or without.
+        secret: shared with the server; None without.
+    """
+    packet = encode(RouterSolicitation(), source, ALL_ROUTERS)
+    authentication = Authentication(nonce)
+    if secret is not None:
+        value = authentication_value(secret.key, nonce, 0, None, packet)
+        authentication = replace(authentication, client_identifier=secret.identifier, value=value)
+    return TeredoDatagram(packet, authentication=authentication)
 
 
 def _unusable(packet: bytes, asked: IPv4Address, servers: tuple[Server, ...]) -> str | None:

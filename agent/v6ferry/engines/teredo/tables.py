@@ -30,6 +30,7 @@ def teredo_table(
     addresses: Iterable[IPv6Address] = (),
     peers: tuple[IPv6Network, ...] = (),
     near: tuple[NearRule, ...] = (),
+    more_ports: Iterable[int] = (),
 ) -> TunnelTable:
     """The table of an interface whose packets go to peers, and to nobody else.
 
@@ -41,6 +42,7 @@ def teredo_table(
         addresses: IPv6 addresses of the interface.
         peers: prefixes of peers; without any, the engine alone sends and receives.
         near: which addresses may be on our side.
+        more_ports: UDP ports of ours that single peers have to themselves.
     """
     in_order = tuple(endpoints)
     ours = frozenset(in_order)
@@ -56,6 +58,7 @@ def teredo_table(
             # Peers know us by one endpoint, whatever way packets to them take.
             default_source=next(iter(in_order), None),
             port=port,
+            more_ports=frozenset(more_ports),
         ),
         local_endpoints=ours,
         host_endpoints=facts.host_endpoints | ours,

@@ -13,7 +13,7 @@ from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from v6ferry.forwarding.counters import DropReason
-from v6ferry.forwarding.table import Answer, Embedded
+from v6ferry.forwarding.table import Answer, Embedded, Endpoint
 
 ACCEPTED_SELECTORS = 2
 SOURCE_SELECTORS = 2
@@ -123,7 +123,7 @@ class TunnelFlag(IntFlag):
 _INDEX = struct.Struct("=I")
 _PORT_WORD = struct.Struct("=Q")
 _SELECTOR = struct.Struct("=QQQQIIBBB5x")
-_ENDPOINT = struct.Struct("=4s2s2x")
+_ENDPOINT = struct.Struct("=4s2s2s")
 _TUNNEL = struct.Struct("=IBBBB4s2s2x")
 _PREFIX_KEY = struct.Struct("=II16s")
 _FORWARDING_RULE = struct.Struct(f"=II{_ENDPOINT.size}s")
@@ -213,9 +213,9 @@ def selector(embedded: Embedded) -> bytes:
     )
 
 
-def endpoint(address: IPv4Address, port: int) -> bytes:
+def endpoint(one: Endpoint) -> bytes:
     """Struct endpoint, value of ``peers``."""
-    return _ENDPOINT.pack(address.packed, _port(port))
+    return _ENDPOINT.pack(one.address.packed, _port(one.port), _port(one.local_port))
 
 
 def tunnel(

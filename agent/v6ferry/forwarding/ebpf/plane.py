@@ -141,7 +141,7 @@ class EbpfPlane(UserspacePlane):
             if endpoint is None:
                 peers.delete([key])
             else:
-                peers.update([(key, layout.endpoint(endpoint.address, endpoint.port))])
+                peers.update([(key, layout.endpoint(endpoint))])
         self._decide_anew()
 
     def remove(self, interface: str) -> None:
@@ -221,7 +221,7 @@ class EbpfPlane(UserspacePlane):
         if self.carrier(interface) != self.name:
             return None
         tunnel = self._tunnels[interface]
-        port = tunnel.table.encapsulation.port
+        port = endpoint.local_port or tunnel.table.encapsulation.port
         return ask_programs(self._programs, tunnel.tun.index, tos, endpoint, source, port)
 
     async def settle_tunnel(self, interface: str) -> None:

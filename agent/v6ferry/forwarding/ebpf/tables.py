@@ -14,6 +14,7 @@ from v6ferry.forwarding.ebpf.layout import Accept, MemberSet, Near, TunnelFlag, 
 from v6ferry.forwarding.table import (
     Anybody,
     Embedded,
+    Endpoint,
     Fixed,
     ForwardingRule,
     IngressRule,
@@ -170,7 +171,7 @@ def _forwarding(rule: ForwardingRule, identifier: int) -> bytes:
     if selector is None:
         return layout.forwarding_rule(identifier, Way.REFUSED)
     if isinstance(selector, Fixed):
-        endpoint = layout.endpoint(selector.address, selector.port)
+        endpoint = layout.endpoint(Endpoint(selector.address, selector.port))
         return layout.forwarding_rule(identifier, Way.FIXED, endpoint)
     if isinstance(selector, Peers):
         return layout.forwarding_rule(identifier, Way.PEER)

@@ -119,6 +119,21 @@ def test_native_host_is_heard_through_its_peer_alone(relay: Endpoint, verdict: A
     assert decision == verdict
 
 
+def test_peer_is_spoken_to_and_heard_at_the_port_of_ours_that_it_has_rfc6081_5_3():
+    one = replace(teredo(), encapsulation=Encapsulation(port=8192, more_ports=frozenset({61001})))
+    peers = {NATIVE: Endpoint(THERE, 3545, local_port=61001)}
+    decision = decide_encapsulation(one, OUR_TEREDO, NATIVE, peers)
+    assert decision == Encapsulate(THERE, None, "peers", port=3545, local_port=61001)
+
+    def at(port: int) -> Accept | Drop:
+        return decide_decapsulation(
+            one, THERE, HERE, NATIVE, OUR_TEREDO, port=3545, local_port=port, peers=peers
+        )
+
+    assert at(61001) == Accept("peers")
+    assert at(0) == Drop(DropReason.SOURCE_MISMATCH, "peers")
+
+
 def test_endpoint_without_a_port_is_none_in_udp():
     fixed = ForwardingRule(ALL, Fixed(THERE), "fixed")
     one = table(forwarding=(fixed,), encapsulation=Encapsulation(port=8192))

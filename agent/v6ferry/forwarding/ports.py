@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sockets that tunnels send from and receive at: protocol 41's, and one for each UDP port."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable, Mapping
+
+from v6ferry.forwarding.counters import DropReason
+from v6ferry.forwarding.tunnel import Tunnel
+from v6ferry.system.errors import SystemFault
+from v6ferry.system.sockets import OuterSocket, Underlay
+
+
+class Ports:
+    """Has a socket for every port of the tables, and none besides.
+
+    Args:
+        loop: the event loop that calls ``receive``.
+        underlay: the sockets.
+        tunnels: by interface; it may change.
+        receive: takes what has come to a UDP port.
+    """
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        underlay: Underlay,
+        tunnels: Mapping[str, Tunnel],
+        receive: Callable[[OuterSocket, int], None],
+    ) -> None:
+        self._loop = loop
+        self._underlay = underlay
+        self._tunnels = tunnels
+        self._receive = receive
+
+    def open(self, port: int) -> OuterSocket:
+        """Return the socket that sends from a UDP port, or for 0 in protocol 41.
+
+        Raises:
+            SystemFault: another program has the UDP port.
+        """
+        if not port:
+            return self._underlay.protocol41
+        outer = self._underlay.open_udp(port)
+        self._loop.add_reader(outer, self._receive, outer, port)
+        return outer
+
+    def open_more(self, tunnel: Tunnel) -> None:
+        """Have the other ports of a tunnel.
+
+        One that another program has is done without: what was to go from there is dropped, and the
+        engine tries another port when nothing answers.
+        """
+        opened: dict[int, OuterSocket] = {}
+        for port in tunnel.asked.encapsulation.more_ports:
+            try:
+                opened[port] = tunnel.more_outer.get(port) or self.open(port)
+            except SystemFault:
+                tunnel.counters.drop(DropReason.SEND_REFUSED)
+        tunnel.more_outer = opened
+
+    def release(self, ports: Iterable[int]) -> None:
+        """Close the sockets of UDP ports that no tunnel has any more."""
+        gone = set(ports)
+        for tunnel in self._tunnels.values():
+            gone.difference_update(tunnel.asked.encapsulation.ports)
+        for port in gone & self._underlay.udp.keys():
+            self._loop.remove_reader(self._underlay.udp[port])
+            self._underlay.close_udp(port)
