@@ -61,6 +61,15 @@ options:
       - What C(netsh interface teredo set state refreshinterval=) sets.
     type: int
     default: 30
+  longest_refresh_interval:
+    description:
+      - Find out how long the NAT remembers, from a second UDP port, and ask the server as seldom as
+        that allows, but every so many seconds at least (RFC 4380 section 5.2.7, where 120 is the
+        greatest value).
+      - O(refresh_interval) is tried first and then the double of it, and so on; if the NAT forgets
+        sooner than that, the half.
+      - If not given, O(refresh_interval) is used as it is.
+    type: int
   cone_bit:
     description:
       - Whether to find out if the NAT is a cone NAT, and to say so in the address, as in RFC
@@ -127,6 +136,7 @@ EXAMPLES = r"""
     secondary_server: 10.0.0.9
     client_port: 34567
     refresh_interval: 60
+    longest_refresh_interval: 120
     cone_bit: true
     last_resort: false
     globally_unique: false
@@ -197,6 +207,14 @@ status:
       description: The UDP port at which the server sees the client.
       type: int
       sample: 8192
+    refresh_interval:
+      description: After how many seconds the server is asked again, at most.
+      type: int
+      sample: 60
+    refresh_interval_is_learned:
+      description: Whether the NAT has been seen to remember for so long.
+      type: bool
+      sample: true
     counters:
       description: Packets by what became of them.
       type: dict
@@ -220,6 +238,7 @@ SPEC = {
     "secondary_server": {"type": "str"},
     "client_port": {"type": "int", "default": 0},
     "refresh_interval": {"type": "int", "default": 30},
+    "longest_refresh_interval": {"type": "int"},
     "cone_bit": {"type": "bool", "default": False},
     "last_resort": {"type": "bool", "default": True},
     "globally_unique": {"type": "bool", "default": True},

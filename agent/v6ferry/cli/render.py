@@ -80,6 +80,9 @@ def _teredo_only(status: Answer) -> Iterable[str]:
         yield f"  NAT         {status['nat']}{ports}{seen}"
     if status.get("server"):
         yield f"  server      {status['server']}"
+    if "refresh_interval" in status:
+        how = ", as the NAT lets us" if status["refresh_interval_is_learned"] else ""
+        yield f"  refresh     after {status['refresh_interval']:g} s at most{how}"
     for why, number in status.get("discarded", {}).items():
         yield f"  discarded   {number} {why}"
 

@@ -5,6 +5,9 @@
 ``client``         has an address from a server and reaches other clients and native hosts
 ``relay``          forwards between clients and native hosts
 ``qualification``  how a client gets its address and learns of its NAT
+``interval``       how long a client's NAT remembers
+``servers``        the servers that a client was told of
+``native``         how a client finds relays
 ``node``           what clients and relays have in common: finding peers
 ``symmetric``      being found behind a symmetric NAT whose ports can be foreseen
 ``peers``          the peers of a node

@@ -10,18 +10,26 @@ from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
-from v6ferry.engines.teredo.node import RETRY
+from v6ferry.engines.teredo.interval import RefreshInterval
+from v6ferry.engines.teredo.native import NativeFinder
 from v6ferry.engines.teredo.outbox import addresses_of
-from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
-from v6ferry.engines.teredo.qualification import Nat, Qualification, Secret, Server
+from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.qualification import (
+    Known,
+    Nat,
+    Qualification,
+    Secret,
+    Server,
+    known_before,
+)
 from v6ferry.engines.teredo.rate_limit import RateLimit
+from v6ferry.engines.teredo.servers import Servers, names_of
 from v6ferry.engines.teredo.specification import TeredoClientSpec
-from v6ferry.engines.teredo.symmetric import PortChoice, PredictingNode, port_choice
+from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
 from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
     ON_LINK_METRIC,
-    configured_address,
     tunnel_mtu,
     underlay_endpoints,
 )
@@ -33,8 +41,6 @@ from v6ferry.system.state import (
     InterfaceState,
     Route,
 )
-from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
-from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
@@ -42,13 +48,20 @@ _GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
-_ECHO_DATA_LENGTH = 8
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
 _ANSWER_SLOTS = 256
+_OF_THE_ADDRESS = (
+    "cone_bit",
+    "refresh_interval",
+    "longest_refresh_interval",
+    "secret",
+    "client_port",
+)
+"""Settings that have the server asked anew."""
 
 
-class TeredoClient(PredictingNode):
+class TeredoClient(NativeFinder):
     """A Teredo client.
 
     Args:
@@ -62,15 +75,16 @@ class TeredoClient(PredictingNode):
             random, now, globally_unique=spec.globally_unique, most_peers=spec.most_peers
         )
         self._spec = spec
-        self._resolved: dict[str, tuple[IPv4Address, ...]] = {}
+        self._servers = Servers()
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
         self._asked: tuple[object, ...] = ()
-        self._inherited: tuple[Server, tuple[Endpoint, Nat, int | None]] | None = None
+        self._inherited: tuple[Server, Known] | None = None
         """What a predecessor knew, until it is used or out of date."""
-        self._qualification = self._new_qualification()
+        self._begin_anew()
         self._address: IPv6Address | None = None
+        self._secondary_port: int | None = None
         self._known: tuple[object, ...] = ()
         """What ``_address`` was made of."""
 
@@ -81,9 +95,8 @@ class TeredoClient(PredictingNode):
         before, self._spec = self._spec, spec
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
-        settings = ("cone_bit", "refresh_interval", "secret", "client_port")
-        if any(getattr(before, one) != getattr(spec, one) for one in settings):
-            self._qualification = self._new_qualification()
+        if any(getattr(before, one) != getattr(spec, one) for one in _OF_THE_ADDRESS):
+            self._begin_anew()
             self._asked = ()
         self._ask(now)
 
@@ -96,24 +109,33 @@ class TeredoClient(PredictingNode):
     def name_resolved(self, name: str, addresses: tuple[IPv4Address, ...], now: float) -> None:
         """See ``Engine.name_resolved``; a server whose name is gone keeps its last address."""
         if addresses and name in self._spec.servers:
-            self._resolved[name] = addresses
+            self._servers.resolved(name, addresses)
             self._ask(now)
 
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""
         super().handle_timer(now)
         self._qualification.handle_timer(now)
+        self._interval.handle_timer(now)
         self._follow(now)
 
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
-        times = (super().next_deadline(), self._qualification.next_deadline())
+        times = (
+            super().next_deadline(),
+            self._qualification.next_deadline(),
+            self._interval.next_deadline(),
+        )
         return min((one for one in times if one is not None), default=None)
 
     def _receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
         is_server = source.port == TEREDO_PORT and self._qualification.is_server(source.address)
         if not is_server:
             return super()._receive(datagram, source, now)
+        if source.local_port and source.local_port == self._interval.port:
+            why = self._interval.receive(datagram, source, now)
+            self._follow(now)
+            return why
         if source.local_port:
             return self._received_echo(datagram, source, now)
         if neighbor_discovery_type(datagram.packet) is not None:
@@ -143,19 +165,26 @@ class TeredoClient(PredictingNode):
 
     # Qualification
 
-    def _new_qualification(self) -> Qualification:
-        return Qualification(
+    def _begin_anew(self) -> None:
+        spec = self._spec
+        self._qualification = Qualification(
             self._random,
-            secret=self._spec.secret,
-            probes_cone=self._spec.cone_bit,
-            interval=self._spec.refresh_interval,
+            secret=spec.secret,
+            probes_cone=spec.cone_bit,
+            interval=spec.refresh_interval,
+        )
+        self._interval = RefreshInterval(
+            self._random,
+            first=spec.refresh_interval,
+            longest=spec.longest_refresh_interval,
+            secret=spec.secret,
         )
 
     def _ask(self, now: float) -> None:
         """Ask the servers anew if they are others, or if the network is another one."""
         self._wanted = None
         idle = self._idle()
-        servers = () if idle else self._servers()
+        servers = () if idle else self._servers.of(self._spec)
         ours = self._ours_towards(servers[0] if servers else None)
         asked = (servers, ours, self._port())
         if asked != self._asked:
@@ -172,9 +201,10 @@ class TeredoClient(PredictingNode):
 
     def _follow(self, now: float) -> None:
         """Do what the qualification says, and have the address that it gives."""
-        for one in self._qualification.solicitations():
-            self._send(one.datagram, one.endpoint)
         found = self._qualification
+        for one in found.solicitations():
+            self._send(one.datagram, one.endpoint)
+        self._follow_interval()
         known = (found.is_settled, found.mapped, found.server, found.nat, self._spec)
         if known == self._known:
             return
@@ -188,6 +218,16 @@ class TeredoClient(PredictingNode):
                 self._inherited = None
             else:
                 self._forget_peers()
+        self._interval.follow(found.server, found.nat, address, now)
+        self._follow_interval()
+
+    def _follow_interval(self) -> None:
+        """Have the secondary port that it needs, and do with what it has found out."""
+        self._qualification.interval = self._interval.interval
+        for one in self._interval.datagrams():
+            self._send(one.datagram, one.endpoint)
+        if self._interval.port != self._secondary_port:
+            self._secondary_port, self._wanted = self._interval.port, None
 
     def _formed_address(self) -> IPv6Address | None:
         found = self._qualification
@@ -198,18 +238,6 @@ class TeredoClient(PredictingNode):
         flags = self._flags | (TEREDO_CONE_FLAG if found.nat is Nat.CONE else 0)
         server = found.server.primary
         return TeredoAddress(server, found.mapped.address, found.mapped.port, flags).encode()
-
-    def _servers(self) -> tuple[Server, ...]:
-        servers: list[Server] = []
-        for position, name in enumerate(self._spec.servers):
-            configured = configured_address(name)
-            addresses = self._resolved.get(name, ()) if configured is None else (configured,)
-            for primary in addresses[:1]:
-                secondary = primary + 1
-                if position == 0 and self._spec.secondary_server is not None:
-                    secondary = self._spec.secondary_server
-                servers.append(Server(primary, secondary))
-        return tuple(servers)
 
     def _idle(self) -> str | None:
         """Why Teredo is not used although it could be; None if it is."""
@@ -262,7 +290,10 @@ class TeredoClient(PredictingNode):
         return None if server is None else (server, self._spec.secret)
 
     def _reserved_ports(self) -> tuple[int, ...]:
-        return (TEREDO_PORT, self._port())
+        return (TEREDO_PORT, self._port(), *self._secondary_ports())
+
+    def _secondary_ports(self) -> tuple[int, ...]:
+        return () if self._secondary_port is None else (self._secondary_port,)
 
     def _alternates_for(self, peer: Peer) -> tuple[Origin, ...]:
         """RFC 6081 section 5.5: a NAT may not let us turn around to a peer behind it."""
@@ -273,37 +304,6 @@ class TeredoClient(PredictingNode):
         if not behind_the_same or self._qualification.nat is Nat.NONE:
             return ()
         return tuple(Origin(one, self._port()) for one in endpoints[:4])
-
-    def _look_for_native(self, peer: Peer, now: float) -> None:
-        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
-        server = self._qualification.server
-        if self._address is None or server is None:
-            return
-        if peer.echo_data is None:
-            peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
-        header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
-        message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
-        packet = icmpv6_packet(self._address, peer.address, message, hop_limit=64)
-        self._send(TeredoDatagram(packet), Endpoint(server.primary, TEREDO_PORT))
-
-    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
-        return (
-            peer.echo_data is not None
-            and packet[6] == NEXT_HEADER_ICMPV6
-            and packet[IPV6_HEADER_LENGTH : IPV6_HEADER_LENGTH + 1]
-            == bytes((Icmpv6Type.ECHO_REPLY,))
-            and packet[IPV6_HEADER_LENGTH + 8 :] == peer.echo_data
-        )
-
-    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
-        if is_bubble(packet):
-            return "bubble of an unknown relay"
-        self._use(peer, now)
-        peer.incoming.append((source, packet))
-        del peer.incoming[:-QUEUE_LENGTH]
-        if now - peer.last_attempt >= RETRY:
-            self._attempt(peer, now)
-        return "packet of an unknown relay, kept until it is known"
 
     # What the engine wants
 
@@ -325,7 +325,6 @@ class TeredoClient(PredictingNode):
                 Route(TEREDO_PREFIX, None, ON_LINK_METRIC),
                 Route(ALL_ADDRESSES, None, spec.route_metric),
             )
-        names = {one for one in spec.servers if configured_address(one) is None}
         return Wanted(
             interface=InterfaceState(
                 spec.tunnel.interface,
@@ -341,11 +340,11 @@ class TeredoClient(PredictingNode):
                 addresses,
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
-                self._own_ports,
+                (*self._own_ports, *self._secondary_ports()),
             ),
-            names=frozenset() if self._idle() else frozenset(names),
+            names=frozenset(() if self._idle() else names_of(spec)),
             name_refresh_interval=spec.server_refresh_interval,
-            endpoints=frozenset(one.primary for one in self._servers()),
+            endpoints=frozenset(one.primary for one in self._servers.of(self._spec)),
         )
 
     # Status, succession
@@ -353,7 +352,8 @@ class TeredoClient(PredictingNode):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped, unresolved, choice = found.mapped, self._unresolved(idle), self._choice()
+        mapped, choice = found.mapped, self._choice()
+        unresolved = [] if idle else self._servers.unresolved(self._spec)
         return {
             "ready": bool(idle or self._address is not None),
             "summary": self._summary(idle),
@@ -367,15 +367,11 @@ class TeredoClient(PredictingNode):
             "mapped_address": None if mapped is None else str(mapped.address),
             "mapped_port": None if mapped is None else mapped.port,
             "client_port": self._port(),
+            "refresh_interval": self._interval.interval,
+            "refresh_interval_is_learned": self._interval.is_learned,
             "peers": len(self._peers),
             "discarded": dict(sorted(self._discarded.items())),
         } | ({"unresolved_names": unresolved} if unresolved else {})
-
-    def _unresolved(self, idle: str | None) -> list[str]:
-        names = () if idle else self._spec.servers
-        return [
-            one for one in names if configured_address(one) is None and one not in self._resolved
-        ]
 
     def _summary(self, idle: str | None) -> str:
         found = self._qualification
@@ -388,39 +384,29 @@ class TeredoClient(PredictingNode):
             return f"{self._address} from the server {server}; NAT: {found.nat.value}{ports}"
         if not self._endpoints():
             return "no IPv4 address that the tunnel may use"
-        if self._unresolved(idle) and not self._servers():
-            return f"the server {self._unresolved(idle)[0]} has no IPv4 address so far"
+        unresolved = self._servers.unresolved(self._spec)
+        if unresolved and not self._servers.of(self._spec):
+            return f"the server {unresolved[0]} has no IPv4 address so far"
         if found.nat is Nat.NONE:
             return "idle: there is no NAT, and type is natawareclient"
         return found.problem or "the server has not answered so far"
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: what our address is made of, and the servers' addresses."""
-        found = self._qualification
-        snapshot: dict[str, Any] = {
+        return {
             "flags": self._flags,
             "port": self._own_port,
-            "servers": {name: [str(one) for one in ips] for name, ips in self._resolved.items()},
+            "servers": self._servers.snapshot(),
             "peers": self._peers_snapshot(),
+            "qualified": None if self._address is None else self._qualification.snapshot(),
         }
-        if self._address is not None and found.mapped is not None and found.server is not None:
-            snapshot["qualified"] = {
-                "server": [str(found.server.primary), str(found.server.secondary)],
-                "mapped": [str(found.mapped.address), found.mapped.port],
-                "nat": found.nat.value,
-                "second_port": found.second_port,
-            }
-        return snapshot
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""
         try:
             flags, port = int(snapshot["flags"]), int(snapshot["port"])
-            resolved = {
-                str(name): tuple(map(IPv4Address, addresses))
-                for name, addresses in snapshot["servers"].items()
-            }
-            self._inherited = _inherited(snapshot.get("qualified"))
+            self._servers.restore(snapshot["servers"])
+            self._inherited = known_before(snapshot.get("qualified"))
             if self._inherited is not None:
                 self._restore_peers(snapshot["peers"], now)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -430,16 +416,3 @@ class TeredoClient(PredictingNode):
         if _FIRST_PORT <= port <= _LAST_PORT:
             self._own_port = port
         self._flags = flags & _RANDOM_FLAGS
-        self._resolved = resolved
-
-
-def _inherited(qualified: Any) -> tuple[Server, tuple[Endpoint, Nat, int | None]] | None:
-    """The server and what it said, from a snapshot."""
-    if qualified is None:
-        return None
-    primary, secondary = map(IPv4Address, qualified["server"])
-    address, port = qualified["mapped"]
-    mapped = Endpoint(IPv4Address(address), int(port))
-    second = qualified.get("second_port")
-    known = (mapped, Nat(qualified["nat"]), None if second is None else int(second))
-    return Server(primary, secondary), known

@@ -76,6 +76,8 @@ class TeredoClientSpec:
     """Our UDP port; 0 for one of our own choice."""
     refresh_interval: float
     """Seconds."""
+    longest_refresh_interval: float | None
+    """Seconds up to which it may be learned; None not to learn it."""
     cone_bit: bool
     last_resort: bool
     globally_unique: bool
@@ -104,6 +106,7 @@ class TeredoClientSpec:
             secondary_server=_optional_address(options, "secondary_server", secondary),
             client_port=options.integer("client_port", 0, 0, 65535),
             refresh_interval=options.integer("refresh_interval", 30, 5, 3600),
+            longest_refresh_interval=options.optional_integer("longest_refresh_interval", 5, 3600),
             cone_bit=options.boolean("cone_bit", False),
             last_resort=options.boolean("last_resort", True),
             globally_unique=options.boolean("globally_unique", True),
@@ -115,6 +118,12 @@ class TeredoClientSpec:
         options.finish()
         if not result.servers and kind != "disabled":
             raise options.fail("servers", "is required, such as [teredo.example.com]")
+        longest = result.longest_refresh_interval
+        if longest is not None and longest < result.refresh_interval:
+            raise options.fail(
+                "longest_refresh_interval",
+                f"{longest} is less than the refresh_interval of {result.refresh_interval}",
+            )
         return result
 
 
