@@ -26,12 +26,16 @@ options:
     default: teredo0
   type:
     description:
-      - V(client) has an address whatever NAT there is, V(natawareclient) only behind one, and
-        V(disabled) keeps the declaration but does nothing.
+      - V(client) has an address whatever NAT there is, but none in a managed network; see
+        O(managed_network_names).
+      - V(enterpriseclient) has one in managed networks, too.
+      - V(natawareclient) is a V(client) behind a NAT only, and V(disabled) keeps the declaration
+        but does nothing.
       - What C(netsh interface teredo set state type=) sets.
     type: str
     choices:
       - client
+      - enterpriseclient
       - natawareclient
       - disabled
     default: client
@@ -78,10 +82,29 @@ options:
     default: false
   last_resort:
     description:
-      - Whether Teredo is idle while another interface has a global IPv6 address, native or
-        6to4.
+      - Whether Teredo is idle while another interface has a global IPv6 address, be it native, of
+        ISATAP or of 6to4.
     type: bool
     default: true
+  managed_network_names:
+    description:
+      - Names that have an IPv4 address in a managed network and nowhere else, such as that of a
+        domain of Active Directory, which is the name of its controllers.
+      - While one of them has an address, the host is in a managed network, where O(type=client) and
+        O(type=natawareclient) are off. The host looks again after a minute at the latest.
+      - Without any, no network is taken for a managed one.
+    type: list
+    elements: str
+    default: []
+  dormant_after:
+    description:
+      - After how many seconds without use the client is dormant, 60 at least. It is dormant in the
+        beginning, too, and asks no server until something is sent to an IPv6 host, as the
+        client of Windows Vista.
+      - V(0) is for never. That is for hosts that are to be reached, and for whatever runs all the
+        time, as others cannot reach a dormant client.
+    type: int
+    default: 0
   globally_unique:
     description:
       - Whether only globally unique IPv4 addresses are spoken to, as RFC 4380 wants it on the
@@ -139,12 +162,19 @@ EXAMPLES = r"""
     longest_refresh_interval: 120
     cone_bit: true
     last_resort: false
+    dormant_after: 900
     globally_unique: false
     client_identifier: laptop
     key: "{{ vault_laptop_key }}"
     route_metric: 4096
     server_refresh_interval: 600
     most_peers: 256
+
+- name: Have it on the road, and off in the company's own network
+  v6ops.transition.teredo_client:
+    type: client
+    servers: [teredo.example.com]
+    managed_network_names: [corp.example.com]
 
 - name: Have it on one uplink, with peers of one network alone
   v6ops.transition.teredo_client:
@@ -176,7 +206,7 @@ status:
   type: dict
   contains:
     ready:
-      description: Whether there is an address, or none is wanted.
+      description: Whether there is an address, or none is wanted now.
       type: bool
       sample: true
     summary:
@@ -187,6 +217,10 @@ status:
       description: The tunnel interface.
       type: str
       sample: teredo0
+    state:
+      description: V(offline), V(dormant), V(probe) or V(qualified), as netsh says it.
+      type: str
+      sample: qualified
     nat:
       description: >-
         What NAT there is, as far as is known: V(none), V(cone), V(restricted), V(symmetric) or
@@ -231,7 +265,7 @@ SPEC = {
     **TUNNEL_OPTIONS,
     "type": {
         "type": "str",
-        "choices": ["client", "natawareclient", "disabled"],
+        "choices": ["client", "enterpriseclient", "natawareclient", "disabled"],
         "default": "client",
     },
     "servers": {"type": "list", "elements": "str", "default": []},
@@ -241,6 +275,8 @@ SPEC = {
     "longest_refresh_interval": {"type": "int"},
     "cone_bit": {"type": "bool", "default": False},
     "last_resort": {"type": "bool", "default": True},
+    "managed_network_names": {"type": "list", "elements": "str", "default": []},
+    "dormant_after": {"type": "int", "default": 0},
     "globally_unique": {"type": "bool", "default": True},
     "client_identifier": {"type": "str"},
     "key": {"type": "str", "no_log": True},

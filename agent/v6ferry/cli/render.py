@@ -72,6 +72,8 @@ def _resource(one: Answer) -> Iterable[str]:
 
 
 def _teredo_only(status: Answer) -> Iterable[str]:
+    if "state" in status:
+        yield f"  state       {status['state']} ({status['type']})"
     if status.get("nat"):
         mapped = status["mapped_address"]
         seen = f", seen as {mapped} port {status['mapped_port']}" if mapped else ""

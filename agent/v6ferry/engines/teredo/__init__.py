@@ -5,6 +5,8 @@
 ``client``         has an address from a server and reaches other clients and native hosts
 ``relay``          forwards between clients and native hosts
 ``qualification``  how a client gets its address and learns of its NAT
+``use``            whether a client is used: its type, managed networks, the last resort
+``dormancy``       a client that sleeps until it is needed
 ``interval``       how long a client's NAT remembers
 ``servers``        the servers that a client was told of
 ``native``         how a client finds relays

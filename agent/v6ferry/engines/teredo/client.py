@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddress
 from v6ferry.engines.interface import Wanted
+from v6ferry.engines.teredo.dormancy import Dormancy
 from v6ferry.engines.teredo.interval import RefreshInterval
 from v6ferry.engines.teredo.native import NativeFinder
 from v6ferry.engines.teredo.outbox import addresses_of
@@ -26,37 +27,35 @@ from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.servers import Servers, names_of
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
-from v6ferry.engines.teredo.tables import OVERHEAD, only, teredo_table
+from v6ferry.engines.teredo.tables import client_interface, only, teredo_table
+from v6ferry.engines.teredo.use import (
+    GLOBAL,
+    ManagedNetwork,
+    State,
+    managed_names,
+    name_refresh_interval,
+    why_not_used,
+)
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
-    ON_LINK_METRIC,
-    tunnel_mtu,
     underlay_endpoints,
 )
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.system.state import (
     LINK_LOCAL_PREFIX,
     HostFacts,
-    InterfaceAddress,
-    InterfaceState,
-    Route,
 )
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, Origin, TeredoDatagram, bubble, is_bubble
 
-_GLOBAL = IPv6Network("2000::/3")
 _RANDOM_FLAGS = 0x3CFF
 """The 12 bits of the flags that are random; C, R, U and G are not (RFC 5991 section 4)."""
 _FIRST_PORT, _LAST_PORT = 49152, 65535
 _ANSWERS = 5
 """Bubbles a second to one IPv4 address that has sent bubbles with a link-local source."""
 _ANSWER_SLOTS = 256
-_OF_THE_ADDRESS = (
-    "cone_bit",
-    "refresh_interval",
-    "longest_refresh_interval",
-    "secret",
-    "client_port",
+_OF_THE_ADDRESS = frozenset(
+    ("cone_bit", "refresh_interval", "longest_refresh_interval", "secret", "client_port")
 )
 """Settings that have the server asked anew."""
 
@@ -76,6 +75,8 @@ class TeredoClient(NativeFinder):
         )
         self._spec = spec
         self._servers = Servers()
+        self._managed = ManagedNetwork()
+        self._dormancy = Dormancy(spec.dormant_after, self._random.getrandbits(64))
         self._flags = self._random.getrandbits(16) & _RANDOM_FLAGS
         self._own_port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._answers = RateLimit(_ANSWERS, self._random.getrandbits(64), _ANSWER_SLOTS)
@@ -93,6 +94,7 @@ class TeredoClient(NativeFinder):
     def update_spec(self, spec: TeredoClientSpec, now: float) -> None:
         """See ``Engine.update_spec``."""
         before, self._spec = self._spec, spec
+        self._dormancy.set_after(spec.dormant_after, now)
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
         if any(getattr(before, one) != getattr(spec, one) for one in _OF_THE_ADDRESS):
@@ -110,13 +112,36 @@ class TeredoClient(NativeFinder):
         """See ``Engine.name_resolved``; a server whose name is gone keeps its last address."""
         if addresses and name in self._spec.servers:
             self._servers.resolved(name, addresses)
+        if name in managed_names(self._spec):
+            self._managed.resolved(name, addresses)
+        self._ask(now)
+
+    def find_peer(self, packet: bytes, now: float) -> None:
+        """See ``DatagramEngine.find_peer``; the first packet wakes a dormant client up."""
+        if self._address is not None or not self._dormancy.is_wanted or self._idle():
+            super().find_peer(packet, now)
+            return
+        source, destination = addresses_of(packet)
+        if source != self._dormancy.address or destination not in GLOBAL:
+            self._discard("inner source or destination on the way out")
+        elif self._dormancy.keep(packet, now):
             self._ask(now)
+
+    def _admit(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+        self._dormancy.use(now)
+        super()._admit(peer, endpoint, now)
 
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""
         super().handle_timer(now)
         self._qualification.handle_timer(now)
         self._interval.handle_timer(now)
+        if self._dormancy.falls_asleep(now):
+            self._ask(now)
+        for packet in self._dormancy.refused(now):
+            self._discard("no address to send from")
+            self._tell_unreachable(packet, self._dormancy.address)
+            self._wanted = None
         self._follow(now)
 
     def next_deadline(self) -> float | None:
@@ -125,6 +150,7 @@ class TeredoClient(NativeFinder):
             super().next_deadline(),
             self._qualification.next_deadline(),
             self._interval.next_deadline(),
+            self._dormancy.next_deadline(),
         )
         return min((one for one in times if one is not None), default=None)
 
@@ -148,7 +174,7 @@ class TeredoClient(NativeFinder):
         origin = Endpoint(datagram.origin.address, datagram.origin.port)
         if destination == self._address and inner_source in LINK_LOCAL_PREFIX:
             return self._received_bubble_of_nobody(inner_source, origin, now)
-        if destination != self._address or inner_source not in _GLOBAL:
+        if destination != self._address or inner_source not in GLOBAL:
             return "inner source or destination on the way in"
         return self._received_indirect_bubble(datagram, origin, now)
 
@@ -183,8 +209,8 @@ class TeredoClient(NativeFinder):
     def _ask(self, now: float) -> None:
         """Ask the servers anew if they are others, or if the network is another one."""
         self._wanted = None
-        idle = self._idle()
-        servers = () if idle else self._servers.of(self._spec)
+        unused = self._idle() or self._dormancy.is_dormant
+        servers = () if unused else self._servers.of(self._spec)
         ours = self._ours_towards(servers[0] if servers else None)
         asked = (servers, ours, self._port())
         if asked != self._asked:
@@ -218,6 +244,10 @@ class TeredoClient(NativeFinder):
                 self._inherited = None
             else:
                 self._forget_peers()
+        if address is not None:
+            for packet in self._dormancy.settled(address, now):
+                super().find_peer(packet, now)
+            self._wanted = None
         self._interval.follow(found.server, found.nat, address, now)
         self._follow_interval()
 
@@ -240,19 +270,7 @@ class TeredoClient(NativeFinder):
         return TeredoAddress(server, found.mapped.address, found.mapped.port, flags).encode()
 
     def _idle(self) -> str | None:
-        """Why Teredo is not used although it could be; None if it is."""
-        if self._spec.type == "disabled":
-            return "disabled (type)"
-        if not self._spec.last_resort:
-            return None
-        for interface, addresses in sorted(self._facts.preferred_addresses.items()):
-            for one in addresses:
-                if one in _GLOBAL and one not in TEREDO_PREFIX:
-                    return (
-                        f"idle: there is other IPv6, {one} on {interface}, and Teredo is the last"
-                        " resort; set last_resort to false to use it all the same"
-                    )
-        return None
+        return why_not_used(self._spec, self._facts, self._managed)
 
     def _port(self) -> int:
         return self._spec.client_port or self._own_port
@@ -263,11 +281,11 @@ class TeredoClient(NativeFinder):
         return self._address
 
     def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
-        return source == self._address and destination in _GLOBAL
+        return source == self._address and destination in GLOBAL
 
     def _may_receive(self, packet: bytes) -> bool:
         source, destination = addresses_of(packet)
-        return destination == self._address and source in _GLOBAL and source != destination
+        return destination == self._address and source in GLOBAL and source != destination
 
     def _sends_direct_bubbles(self) -> bool:
         return True
@@ -317,33 +335,25 @@ class TeredoClient(NativeFinder):
         return tuple(sorted(ours, key=lambda one: one != towards))
 
     def _make_wanted(self) -> Wanted:
-        spec = self._spec
-        addresses = () if self._address is None else (self._address,)
-        routes: tuple[Route, ...] = ()
-        if addresses:
-            routes = (
-                Route(TEREDO_PREFIX, None, ON_LINK_METRIC),
-                Route(ALL_ADDRESSES, None, spec.route_metric),
-            )
+        spec, idle = self._spec, self._idle()
+        addresses: tuple[IPv6Address, ...] = () if self._address is None else (self._address,)
+        if not idle and self._dormancy.is_wanted:
+            ours, former = self._address or self._dormancy.address, self._dormancy.former
+            addresses = (ours,) if former is None else (ours, former)
         return Wanted(
-            interface=InterfaceState(
-                spec.tunnel.interface,
-                tunnel_mtu(spec.tunnel, self._facts, overhead=OVERHEAD),
-                tuple(InterfaceAddress(one, 128) for one in addresses),
-                routes,
-            ),
+            interface=client_interface(spec.tunnel, self._facts, addresses, spec.route_metric),
             table=teredo_table(
                 spec.tunnel,
                 self._facts,
-                self._endpoints(),
+                () if idle else self._endpoints(),
                 self._port(),
                 addresses,
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
                 (*self._own_ports, *self._secondary_ports()),
             ),
-            names=frozenset(() if self._idle() else names_of(spec)),
-            name_refresh_interval=spec.server_refresh_interval,
+            names=frozenset((*managed_names(spec), *(() if idle else names_of(spec)))),
+            name_refresh_interval=name_refresh_interval(spec),
             endpoints=frozenset(one.primary for one in self._servers.of(self._spec)),
         )
 
@@ -352,10 +362,11 @@ class TeredoClient(NativeFinder):
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
-        mapped, choice = found.mapped, self._choice()
+        mapped, choice, state = found.mapped, self._choice(), self._state(idle)
         unresolved = [] if idle else self._servers.unresolved(self._spec)
         return {
-            "ready": bool(idle or self._address is not None),
+            "ready": state in (State.DORMANT, State.QUALIFIED) or bool(idle),
+            "state": state.value,
             "summary": self._summary(idle),
             "interface": self._spec.tunnel.interface,
             "type": self._spec.type,
@@ -373,6 +384,14 @@ class TeredoClient(NativeFinder):
             "discarded": dict(sorted(self._discarded.items())),
         } | ({"unresolved_names": unresolved} if unresolved else {})
 
+    def _state(self, idle: str | None) -> State:
+        found = self._qualification
+        if self._address is not None:
+            return State.QUALIFIED
+        if idle or not self._endpoints() or found.problem or found.nat is Nat.NONE:
+            return State.OFFLINE
+        return State.DORMANT if self._dormancy.is_dormant else State.PROBE
+
     def _summary(self, idle: str | None) -> str:
         found = self._qualification
         if idle is not None:
@@ -384,6 +403,8 @@ class TeredoClient(NativeFinder):
             return f"{self._address} from the server {server}; NAT: {found.nat.value}{ports}"
         if not self._endpoints():
             return "no IPv4 address that the tunnel may use"
+        if self._dormancy.is_dormant:
+            return "dormant: asks its server when something is sent to IPv6 hosts (dormant_after)"
         unresolved = self._servers.unresolved(self._spec)
         if unresolved and not self._servers.of(self._spec):
             return f"the server {unresolved[0]} has no IPv4 address so far"
@@ -397,6 +418,8 @@ class TeredoClient(NativeFinder):
             "flags": self._flags,
             "port": self._own_port,
             "servers": self._servers.snapshot(),
+            "managed": self._managed.snapshot(),
+            "source": str(self._dormancy.address),
             "peers": self._peers_snapshot(),
             "qualified": None if self._address is None else self._qualification.snapshot(),
         }
@@ -407,7 +430,10 @@ class TeredoClient(NativeFinder):
             flags, port = int(snapshot["flags"]), int(snapshot["port"])
             self._servers.restore(snapshot["servers"])
             self._inherited = known_before(snapshot.get("qualified"))
+            self._managed.restore(snapshot.get("managed", {}))
+            self._dormancy.address = IPv6Address(snapshot.get("source", self._dormancy.address))
             if self._inherited is not None:
+                self._dormancy.wake(now)
                 self._restore_peers(snapshot["peers"], now)
         except (KeyError, TypeError, ValueError, AttributeError):
             self._inherited = None

@@ -175,21 +175,14 @@ class TeredoNode(TeredoEngine):
     def _give_up(self, peer: Peer) -> None:
         outgoing, peer.outgoing = peer.outgoing, []
         peer.incoming.clear()
-        address = self._address_for(peer)
         for packet in outgoing:
             self._discard("peer does not answer")
-            if address is not None and may_answer_with_error(
-                packet, Icmpv6Type.DESTINATION_UNREACHABLE
-            ):
-                self._deliveries.append(
-                    icmpv6_error(
-                        Icmpv6Type.DESTINATION_UNREACHABLE,
-                        UnreachableCode.ADDRESS_UNREACHABLE,
-                        0,
-                        address,
-                        packet,
-                    )
-                )
+            self._tell_unreachable(packet, self._address_for(peer))
+
+    def _tell_unreachable(self, packet: bytes, address: IPv6Address | None) -> None:
+        kind, code = Icmpv6Type.DESTINATION_UNREACHABLE, UnreachableCode.ADDRESS_UNREACHABLE
+        if address is not None and may_answer_with_error(packet, kind):
+            self._deliveries.append(icmpv6_error(kind, code, 0, address, packet))
 
     # Bubbles
 

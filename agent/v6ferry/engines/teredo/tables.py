@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from v6ferry.addresses.teredo import TEREDO_PREFIX
-from v6ferry.engines.tunnel import ALL_ADDRESSES, TunnelOptions
+from v6ferry.engines.tunnel import (
+    ALL_ADDRESSES,
+    ON_LINK_METRIC,
+    TunnelOptions,
+    tunnel_mtu,
+)
 from v6ferry.forwarding.table import (
     PEERS,
     Encapsulation,
@@ -16,7 +21,7 @@ from v6ferry.forwarding.table import (
     NearRule,
     TunnelTable,
 )
-from v6ferry.system.state import HostFacts
+from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
 
 OVERHEAD = 28
 """Octets of the IPv4 and UDP headers."""
@@ -68,6 +73,26 @@ def teredo_table(
         source_rules=near,
         destination_rules=near,
         on_demand=True,
+    )
+
+
+def client_interface(
+    options: TunnelOptions, facts: HostFacts, addresses: tuple[IPv6Address, ...], metric: int
+) -> InterfaceState:
+    """The interface of a client, by which all of IPv6 is reached.
+
+    Args:
+        options: of the tunnel.
+        facts: of the host.
+        addresses: of the interface; without any it has no routes.
+        metric: of the default route.
+    """
+    routes = (Route(TEREDO_PREFIX, None, ON_LINK_METRIC), Route(ALL_ADDRESSES, None, metric))
+    return InterfaceState(
+        options.interface,
+        tunnel_mtu(options, facts, overhead=OVERHEAD),
+        tuple(InterfaceAddress(one, 128) for one in addresses),
+        routes if addresses else (),
     )
 
 

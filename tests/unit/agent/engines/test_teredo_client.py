@@ -536,7 +536,8 @@ def test_teredo_is_the_last_resort(other):
     world.internet.run(1)
     client.engine.update_facts(facts_with([other]), world.internet.now)
     assert client.engine.wanted(1).interface.addresses == ()
-    assert client.status["summary"].startswith(f"idle: there is other IPv6, {other} on eth0")
+    what = "6to4" if other.startswith("2002:") else "native IPv6"
+    assert client.status["summary"].startswith(f"idle: there is {what}, {other} on eth0")
     assert client.status["ready"]
 
 
