@@ -225,6 +225,11 @@ class _Trail:
         known = decode(destination)
         embedded = f", of IPv4 host {known.embedded_ipv4}" if known.embedded_ipv4 else ""
         self.step(f"{self.found['destination']}: {known.kind} address{embedded}")
+        if known.kind == "teredo-obsolete":
+            self.step(
+                "3ffe:831f::/32 was the Teredo prefix of Windows XP; nobody has it any more, and"
+                " clients, servers and relays refuse it (RFC 4380 has 2001::/32)"
+            )
 
     def step(self, line: str) -> None:
         self._steps.append(line)

@@ -13,7 +13,7 @@ from v6ferry.engines.interface import Wanted
 from v6ferry.engines.teredo.dormancy import Dormancy
 from v6ferry.engines.teredo.interval import RefreshInterval
 from v6ferry.engines.teredo.native import NativeFinder
-from v6ferry.engines.teredo.outbox import addresses_of
+from v6ferry.engines.teredo.outbox import addresses_of, is_global
 from v6ferry.engines.teredo.peers import Peer
 from v6ferry.engines.teredo.qualification import (
     Known,
@@ -29,7 +29,6 @@ from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
 from v6ferry.engines.teredo.tables import client_interface, only, teredo_table
 from v6ferry.engines.teredo.use import (
-    GLOBAL,
     ManagedNetwork,
     State,
     managed_names,
@@ -122,7 +121,7 @@ class TeredoClient(NativeFinder):
             super().find_peer(packet, now)
             return
         source, destination = addresses_of(packet)
-        if source != self._dormancy.address or destination not in GLOBAL:
+        if source != self._dormancy.address or not is_global(destination):
             self._discard("inner source or destination on the way out")
         elif self._dormancy.keep(packet, now):
             self._ask(now)
@@ -174,7 +173,7 @@ class TeredoClient(NativeFinder):
         origin = Endpoint(datagram.origin.address, datagram.origin.port)
         if destination == self._address and inner_source in LINK_LOCAL_PREFIX:
             return self._received_bubble_of_nobody(inner_source, origin, now)
-        if destination != self._address or inner_source not in GLOBAL:
+        if destination != self._address or not is_global(inner_source):
             return "inner source or destination on the way in"
         return self._received_indirect_bubble(datagram, origin, now)
 
@@ -281,11 +280,11 @@ class TeredoClient(NativeFinder):
         return self._address
 
     def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
-        return source == self._address and destination in GLOBAL
+        return source == self._address and is_global(destination)
 
     def _may_receive(self, packet: bytes) -> bool:
         source, destination = addresses_of(packet)
-        return destination == self._address and source in GLOBAL and source != destination
+        return destination == self._address and is_global(source) and source != destination
 
     def _sends_direct_bubbles(self) -> bool:
         return True

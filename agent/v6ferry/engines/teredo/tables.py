@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from v6ferry.addresses.teredo import TEREDO_PREFIX
+from v6ferry.addresses.teredo import OBSOLETE_TEREDO_PREFIX, TEREDO_PREFIX
 from v6ferry.engines.tunnel import (
     ALL_ADDRESSES,
     ON_LINK_METRIC,
@@ -52,9 +52,13 @@ def teredo_table(
     in_order = tuple(endpoints)
     ours = frozenset(in_order)
     local = frozenset(addresses)
+    forwarding = [ForwardingRule(one, PEERS, f"{one} peers") for one in peers]
+    if ALL_ADDRESSES in peers:
+        never = f"{OBSOLETE_TEREDO_PREFIX} never"
+        forwarding.append(ForwardingRule(OBSOLETE_TEREDO_PREFIX, None, never))
     return TunnelTable(
         interface=options.interface,
-        forwarding=tuple(ForwardingRule(one, PEERS, f"{one} peers") for one in peers),
+        forwarding=tuple(forwarding),
         ingress=tuple(IngressRule(one, (PEERS,), f"{one} peers") for one in peers),
         encapsulation=Encapsulation(
             ttl=options.ttl,
@@ -104,6 +108,7 @@ def only(addresses: Iterable[IPv6Address]) -> tuple[NearRule, ...]:
 
 NATIVE_SIDE = (
     NearRule(TEREDO_PREFIX, False),
+    NearRule(OBSOLETE_TEREDO_PREFIX, False),
     NearRule(IPv6Network("2000::/3"), True),
     NearRule(ALL_ADDRESSES, False),
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from v6ferry.addresses import decode
+from v6ferry.engines.teredo.outbox import is_global
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.system.state import HostFacts
 
-GLOBAL = IPv6Network("2000::/3")
 LOOK_AGAIN = 60.0
 """Seconds after which a managed network is looked for again: the host may have left it."""
 _CALLED = {"isatap": "ISATAP", "6to4": "6to4"}
@@ -85,7 +85,7 @@ def why_not_used(spec: TeredoClientSpec, facts: HostFacts, managed: ManagedNetwo
         return why
     for interface, address in _elsewhere(spec, facts):
         kind = decode(address).kind
-        if address in GLOBAL and kind != "teredo":
+        if is_global(address) and kind != "teredo":
             return (
                 f"idle: there is {_CALLED.get(kind, 'native IPv6')}, {address} on {interface}, and"
                 " Teredo is the last resort; set last_resort to false to use it all the same"

@@ -12,9 +12,11 @@ from v6ferry.addresses.teredo import TEREDO_PREFIX
 from v6ferry.engines.specification import SpecificationError
 from v6ferry.engines.teredo.client import TeredoClient
 from v6ferry.engines.teredo.specification import TeredoClientSpec
+from v6ferry.forwarding.table import Endpoint
 from v6ferry.system.state import HostFacts
 from v6ferry.wire.icmpv6 import icmpv6_type
 from v6ferry.wire.ipv6 import Ipv6Header
+from v6ferry.wire.teredo import Origin, TeredoDatagram, bubble
 
 from tests.simulation.nat import Kind
 from tests.simulation.teredo import NATIVE, SERVER, World, echo_request
@@ -196,6 +198,59 @@ def test_successor_sleeps_on_or_is_awake_too(is_awake):
     succeed(client, TeredoClient(spec_of(dormant_after=60), Random(9), world.internet.now))
     assert source(client) == before
     assert client.status["state"] == ("qualified" if is_awake else "dormant")
+
+
+# The prefix of Windows XP
+
+
+OBSOLETE = IPv6Address("3ffe:831f:ce49:7601:8000:efff:7c94:fffe")
+
+
+def test_nothing_is_sent_to_the_obsolete_prefix():
+    world = World()
+    client = world.client()
+    world.internet.run(1)
+    carried = len(world.internet.carried)
+    client.output(echo_request(client.address, OBSOLETE, 1))
+    client.engine.find_peer(echo_request(client.address, OBSOLETE, 1), world.internet.now)
+    client.pump()
+    world.internet.run(5)
+    assert len(world.internet.carried) == carried
+    assert client.status["discarded"] == {"inner source or destination on the way out": 2}
+    rules = client.engine.wanted(1).table.forwarding_index
+    assert rules.match(int(OBSOLETE)).selector is None
+    assert rules.match(int(OBSOLETE)).name == "3ffe:831f::/32 never"
+
+
+def test_nothing_is_taken_from_the_obsolete_prefix():
+    world = World()
+    client = world.client()
+    world.internet.run(1)
+    stranger = Endpoint(IPv4Address("131.107.0.1"), 4096)
+    for packet in (echo_request(OBSOLETE, client.address, 1), bubble(OBSOLETE, client.address)):
+        for source_ in (stranger, Endpoint(SERVER, 3544)):
+            datagram = TeredoDatagram(packet, Origin(stranger.address, stranger.port))
+            client.engine.receive_datagram(
+                datagram.build(), source_, client.addresses[0], world.internet.now
+            )
+            client.pump()
+    assert client.received == []
+    assert client.status["peers"] == 0
+
+
+def test_server_and_relay_refuse_the_obsolete_prefix():
+    world = World()
+    client = world.client()
+    world.internet.run(1)
+    engine, source_ = world.server.engine, Endpoint(client.addresses[0], client.port)
+    packet = TeredoDatagram(echo_request(client.address, OBSOLETE, 1)).build()
+    engine.receive_datagram(packet, source_, SERVER, world.internet.now)
+    assert engine.packets_to_deliver() == []
+    assert world.server.status["discarded"] == {"inner destination": 1}
+    world.relay.engine.find_peer(echo_request(OBSOLETE, client.address, 1), world.internet.now)
+    assert world.relay.engine.datagrams_to_send() == []
+    sources = world.relay.engine.wanted(1).table.source_index
+    assert sources.match(int(OBSOLETE)).accept is False
 
 
 # The last resort
