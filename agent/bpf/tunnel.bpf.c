@@ -1257,24 +1257,27 @@ static __always_inline int is_in_budget(const struct answer *answer, __be32 addr
  */
 __attribute__((noinline)) int answer_solicitation(struct __sk_buff *skb)
 {
+	/* Each call of a helper costs as much as the rest: what comes before the packet is in one. */
 	struct {
+		__u16 padding;
+		struct ethhdr ethernet;
 		struct iphdr ip;
 		struct udphdr udp;
 		__u8 nonce[NONCE_LENGTH];
-	} __attribute__((packed)) outer;
+		__u8 origin[8];
+	} __attribute__((packed, aligned(8))) outer = {};
+	const int head = ETH_HLEN + sizeof(outer.ip) + sizeof(outer.udp) + sizeof(outer.nonce);
+	const int length = head - ETH_HLEN + sizeof(outer.origin) + ADVERTISEMENT_LENGTH;
 	struct solicitation solicitation;
-	struct ethhdr ethernet;
+	__u8 address[ETH_ALEN];
 	struct traffic *traffic;
 	struct answer *answer;
-	__u8 origin[8] = {};
 	__be32 there, tunnel;
 	__be16 port;
 
-	if (skb->len != ETH_HLEN + sizeof(outer) + SOLICITATION_LENGTH ||
-	    bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN, &outer, sizeof(outer)) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(outer), solicitation.packet,
-			       SOLICITATION_LENGTH))
+	if (skb->len != head + SOLICITATION_LENGTH ||
+	    bpf_skb_load_bytes(skb, 0, &outer.ethernet, head) ||
+	    bpf_skb_load_bytes(skb, head, solicitation.packet, SOLICITATION_LENGTH))
 		return TC_ACT_UNSPEC;
 	/* The authentication encapsulation without identifier and value, and all is well. */
 	if (outer.nonce[0] || outer.nonce[1] != 1 || outer.nonce[2] || outer.nonce[3] ||
@@ -1296,31 +1299,30 @@ __attribute__((noinline)) int answer_solicitation(struct __sk_buff *skb)
 	if (!is_in_budget(answer, there))
 		return drop(tunnel, DROP_ENDPOINT_REFUSED, 1);
 
+	__builtin_memcpy(address, outer.ethernet.h_source, ETH_ALEN);
+	__builtin_memcpy(outer.ethernet.h_source, outer.ethernet.h_dest, ETH_ALEN);
+	__builtin_memcpy(outer.ethernet.h_dest, address, ETH_ALEN);
 	outer.ip.daddr = there;
 	outer.ip.saddr = answer->source;
 	outer.ip.tos = 0;
 	outer.ip.ttl = 64;
 	outer.ip.id = 0;
 	outer.ip.frag_off = 0;
-	outer.ip.tot_len = bpf_htons(sizeof(outer) + sizeof(origin) + ADVERTISEMENT_LENGTH);
+	outer.ip.tot_len = bpf_htons(length);
 	outer.ip.check = 0;
 	outer.ip.check = header_sum(&outer.ip);
 	outer.udp.source = outer.udp.dest;
 	outer.udp.dest = port;
-	outer.udp.len = bpf_htons(sizeof(outer) - sizeof(outer.ip) + sizeof(origin) +
-				  ADVERTISEMENT_LENGTH);
+	outer.udp.len = bpf_htons(length - sizeof(outer.ip));
 	outer.udp.check = 0;
 	port = ~port;
 	there = ~there;
-	__builtin_memcpy(origin + 2, &port, sizeof(port));
-	__builtin_memcpy(origin + 4, &there, sizeof(there));
-	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(outer) + sizeof(origin) +
-				ADVERTISEMENT_LENGTH, 0) ||
-	    bpf_skb_store_bytes(skb, 0, ethernet.h_source, ETH_ALEN, 0) ||
-	    bpf_skb_store_bytes(skb, ETH_ALEN, ethernet.h_dest, ETH_ALEN, 0) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN, &outer, sizeof(outer), BPF_F_INVALIDATE_HASH) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer), origin, sizeof(origin), 0) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(outer) + sizeof(origin), answer->packet,
+	__builtin_memcpy(outer.origin + 2, &port, sizeof(port));
+	__builtin_memcpy(outer.origin + 4, &there, sizeof(there));
+	if (bpf_skb_change_tail(skb, ETH_HLEN + length, 0) ||
+	    bpf_skb_store_bytes(skb, 0, &outer.ethernet, head + sizeof(outer.origin),
+				BPF_F_INVALIDATE_HASH) ||
+	    bpf_skb_store_bytes(skb, head + sizeof(outer.origin), answer->packet,
 				ADVERTISEMENT_LENGTH, 0))
 		return drop(tunnel, DROP_TUNNEL_DOWN, 1);
 	traffic = traffic_of(tunnel);

@@ -147,7 +147,8 @@ options:
     default: 0
   name_refresh_interval: &name_refresh_interval
     description:
-      - How many seconds a name's addresses are used before they are looked up again.
+      - How many seconds a name's addresses are used before they are looked up again, at the most.
+        Where the DNS gives them a shorter time to live, that counts, but no less than 5 seconds.
     type: int
     default: 300
   rules:

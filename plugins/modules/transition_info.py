@@ -78,6 +78,13 @@ agent:
       description: Why it is not the faster one; null where it is.
       type: str
       sample: null
+    hooks:
+      description:
+        - Where the programs of the eBPF plane are on an interface, C(TCX) or C(clsact).
+      type: dict
+      sample:
+        eth0: TCX
+        isatap0: TCX
 resources:
   description: The resources, by kind and name.
   returned: success

@@ -20,6 +20,7 @@ from tests.bench import (
     sit,
     technologies,
     teredo,
+    teredo_server,
     tunnels,
 )
 from tests.bench.comparison import BenchError, Comparison, Fact, Result, compare
@@ -41,6 +42,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "many-tunnels": many_tunnels.comparisons,
     "agent-role": agent_role.comparisons,
     "teredo": teredo.comparisons,
+    "teredo-server": teredo_server.comparisons,
     "teredo-first-reply": first_reply.comparisons,
 }
 """What is measured: a file each, in which a context manager yields comparisons."""

@@ -34,6 +34,7 @@ from v6ferry.forwarding.table import (
     TunnelTable,
 )
 from v6ferry.system.netlink import Netlink
+from v6ferry.system.program_places import ProgramPlaces
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.sysctl import write_sysctl
 from v6ferry.system.tun import open_tun
@@ -204,8 +205,8 @@ async def main(address: str, far_end: str) -> None:
     """Do what standard input says."""
     loop = asyncio.get_running_loop()
     async with Netlink() as netlink:
-        control = netlink.traffic_control
-        plane = EbpfPlane(loop, Underlay(), time.monotonic, load_programs(), control)
+        places = ProgramPlaces(netlink.traffic_control)
+        plane = EbpfPlane(loop, Underlay(), time.monotonic, load_programs(), places)
         host = LoadedHost(plane, address, far_end)
         await host.start()
         print(json.dumps("ready"), flush=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Teredo between two clients and through a relay, and a server, beside plain IPv4 and miredo.
+"""Teredo between two clients and through a relay, beside plain IPv4 and miredo.
 
 The clients have public addresses, so that plain IPv4 takes the same way. They are on one
 link; but to the native host behind the relay packets go through two routers, none of which
@@ -9,12 +9,8 @@ translates.
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, ip_address, ip_interface
-from pathlib import Path
 
 from tests.bench.comparison import BenchError, Comparison
 from tests.lab import Lab, LabHost
@@ -72,22 +68,16 @@ LINK = Topology(
 PACKETS = without_transmit_offload(LINK)
 """The same where whoever sends makes packets of what TCP has."""
 _SECONDS = 2  # of each measurement
-_SOLICIT = Path(__file__).with_name("solicit.py")
 
 
 @contextlib.contextmanager
 def comparisons() -> Iterator[Sequence[Comparison]]:
-    """Yield the comparisons; the labs they run in are up as long.
-
-    The fast path answers while the sender's processor carries the solicitation, so its figure has
-    the sending in it, and miredo's has not.
-    """
+    """Yield the comparisons; the labs they run in are up as long."""
     with contextlib.ExitStack() as labs:
         enter = labs.enter_context
         ours, theirs = enter(_ours(LINK)), enter(_miredo(LINK))
         packets, their_packets = enter(_ours(PACKETS)), enter(_miredo(PACKETS))
-        far, server = enter(_ours(INTERNET)), enter(_lab(LINK))
-        serve(server, "userspace", rate_limit=0)
+        far = enter(_ours(INTERNET))
         no_offload = "TCP, no offload on the links"
         yield [
             ours.comparison("TCP", 0.95, ours.ipv4, "plain IPv4"),
@@ -100,20 +90,6 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
                 0.8,
                 ours=lambda: _megabits(far.source, C),
                 peer=far.ipv4,
-            ),
-            Comparison(
-                "Teredo server, eBPF plane, to miredo-server: answers",
-                "answers/s",
-                5,
-                ours=lambda: _answers_per_second(ours.lab),
-                peer=lambda: _answers_per_second(theirs.lab),
-            ),
-            Comparison(
-                "Teredo server, userspace plane, to miredo-server: answers",
-                "answers/s",
-                0.25,
-                ours=lambda: _answers_per_second(server),
-                peer=lambda: _answers_per_second(theirs.lab),
             ),
         ]
 
@@ -178,21 +154,3 @@ def _wait_for(lab: Lab, target: str) -> None:
 
 def _megabits(host: LabHost, target: str) -> float:
     return tcp_bits_per_second(host, target, _SECONDS) / 1e6
-
-
-def _answers_per_second(lab: Lab) -> float:
-    """Answers to solicitations, of which there are more than any server answers.
-
-    Who sends them has a processor for that alone, if the machine has two.
-    """
-    before = _sent(lab["server"])
-    began = time.monotonic()
-    lab["a"].run([sys.executable, _SOLICIT, SERVER, str(_SECONDS)])
-    took = time.monotonic() - began
-    return (_sent(lab["server"]) - before) / min(took, _SECONDS)
-
-
-def _sent(host: LabHost) -> int:
-    shown = json.loads(host.run(["ip", "-s", "-j", "link", "show", "eth0"]).stdout)
-    packets: int = shown[0]["stats64"]["tx"]["packets"]
-    return packets

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 _QUIET_TIME = 0.1  # seconds without a new packet after which all sent ones have been written
 _LONGEST_FLUSH = 1.0  # seconds to wait for that when packets keep coming
 _PCAP_HEADER_LENGTH = 24
+_DROPPED = re.compile(r"^(\d+) packets? dropped by (?:kernel|interface)$", re.MULTILINE)
+
+_SNAP_LENGTH = 65_600  # bytes: a whole IP packet with whatever header goes before
+_BUFFER_SIZE = 16_384  # KiB
+# Each packet takes a whole snap length of the buffer while tcpdump waits for a processor. With
+# tcpdump's own sizes (256 KiB, 2 MiB) the ninth one is lost, with these the 257th.
+COMMAND = (
+    *("tcpdump", "-n", "-U", "--immediate-mode", "-w", "-"),
+    *("-s", str(_SNAP_LENGTH), "-B", str(_BUFFER_SIZE)),
+)
+"""Writes a capture on its standard output; the interface and the filter are still to be added."""
 
 
 class Capture:
@@ -24,11 +36,12 @@ class Capture:
 
     Attributes:
         path: the pcap file, for tshark and the like; it goes away with the lab.
+        service: tcpdump itself.
     """
 
     def __init__(self, path: Path, service: Service) -> None:
         self.path = path
-        self._service = service
+        self.service = service
 
     @property
     def packets(self) -> list[Packet]:
@@ -43,7 +56,7 @@ class Capture:
         try:
             return list(rdpcap(str(self.path)))
         except Scapy_Exception as error:
-            raise LabError(f"{self.path}: {error}; {self._service.log_tail()}") from error
+            raise LabError(f"{self.path}: {error}; {self.service.log_tail()}") from error
 
     def wait_for(self, count: int, timeout: float = 5.0) -> list[Packet]:
         """Return the packets as soon as there are ``count`` of them.
@@ -53,21 +66,30 @@ class Capture:
         """
         if not wait_until(lambda: len(self.packets) >= count, timeout):
             raise LabError(
-                f"{self._service.name}: {len(self.packets)} packets within {timeout:g} s, "
+                f"{self.service.name}: {len(self.packets)} packets within {timeout:g} s, "
                 f"not {count}; look at them with: tshark -r {self.path}"
             )
         return self.packets
 
     def stop(self) -> None:
-        """End the capture once the packets sent before this call have been written."""
-        if not self._service.running:
-            raise LabError(f"{self._service.name} ended early: {self._service.log_tail()}")
+        """End the capture once the packets sent before this call have been written.
+
+        Raises:
+            LabError: tcpdump had ended by itself, or the kernel had no room for some packets.
+        """
+        if not self.service.running:
+            raise LabError(f"{self.service.name} ended early: {self.service.log_tail()}")
         deadline = time.monotonic() + _LONGEST_FLUSH
         size = -1
         while self._size != size and time.monotonic() < deadline:
             size = self._size
             time.sleep(_QUIET_TIME)
-        self._service.interrupt()
+        self.service.interrupt()
+        if dropped := sum(int(count) for count in _DROPPED.findall(self.service.log_text)):
+            raise LabError(
+                f"{self.service.name}: {dropped} packets came too fast to be written; "
+                "capture fewer, with a narrower filter"
+            )
 
     @property
     def _size(self) -> int:

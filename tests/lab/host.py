@@ -9,12 +9,14 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.lab import name_server
+from tests.lab.capture import COMMAND as CAPTURE_COMMAND
 from tests.lab.capture import Capture
 from tests.lab.errors import LabError
 from tests.lab.name_server import NameServer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 AGENT_COMMAND = (sys.executable, "-m", "v6ferry")
+_CHECKOUT = Path(__file__).resolve().parents[2]
 CONTROL_SOCKET = "/run/v6ferry/control.sock"
 
 Word = str | os.PathLike[str]
@@ -202,7 +205,11 @@ class LabHost:
     # The agent
 
     def start_agent(
-        self, *arguments: str, timeout: float = 10.0, package: Path | None = None
+        self,
+        *arguments: str,
+        timeout: float = 10.0,
+        package: Path | None = None,
+        python: str | None = None,
     ) -> Service:
         """Start v6ferry's daemon and wait until its control socket accepts.
 
@@ -210,18 +217,22 @@ class LabHost:
             arguments: to ``v6ferry run``, beyond the directories, which are the usual ones.
             timeout: seconds to wait.
             package: the directory that has another v6ferry than this checkout's.
+            python: another interpreter than the one of the tests; it gets this one's packages.
 
         Raises:
             LabError: it runs already, ended, or did not listen in time.
         """
         if self.agent is not None and self.agent.running:
             raise LabError(f"host {self.name}: the agent runs already; stop it first")
+        paths = [str(package)] if package else []
+        if python is not None:
+            paths += [str(_CHECKOUT / "agent"), sysconfig.get_path("purelib")]
         self.agent = self.start_service(
             "agent",
-            [*AGENT_COMMAND, "run", *arguments],
+            [python or AGENT_COMMAND[0], *AGENT_COMMAND[1:], "run", *arguments],
             ready=lambda _: _accepts(self.path(CONTROL_SOCKET)),
             timeout=timeout,
-            env={"PYTHONUNBUFFERED": "1", **({"PYTHONPATH": str(package)} if package else {})},
+            env={"PYTHONUNBUFFERED": "1", **({"PYTHONPATH": ":".join(paths)} if paths else {})},
         )
         return self.agent
 
@@ -265,11 +276,11 @@ class LabHost:
             filter: which packets, in the language of pcap-filter(7); all by default.
 
         Raises:
-            LabError: tcpdump does not like the interface or the filter.
+            LabError: tcpdump does not like the interface or the filter, or packets were lost.
         """
         file_name = f"{self.name}-{interface}-{next(self._serial)}.pcap"
         path = self.lab.directory / "captures" / file_name
-        command = ["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-w", "-"]
+        command = [*CAPTURE_COMMAND, "-i", interface]
         with path.open("wb") as output:
             service = self.start_service(
                 "tcpdump",

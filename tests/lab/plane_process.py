@@ -30,6 +30,7 @@ from v6ferry.forwarding.ebpf.plane import EbpfPlane, load_programs
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.netlink import Netlink
+from v6ferry.system.program_places import ProgramPlaces
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.tun import open_tun
 from v6ferry.system.uplinks import find_uplinks
@@ -117,11 +118,12 @@ async def _carry(plane_name: str, carried: Carried) -> None:
             underlay = Underlay()
             stack.callback(underlay.close)
             arguments = (loop, underlay, time.monotonic)
+            places = ProgramPlaces(netlink.traffic_control)
             plane: UserspacePlane
             if plane_name == "ebpf":
-                plane = EbpfPlane(*arguments, load_programs(), netlink.traffic_control)
+                plane = EbpfPlane(*arguments, load_programs(), places)
             else:
-                plane = UserspacePlane(*arguments, netlink.traffic_control)
+                plane = UserspacePlane(*arguments, places)
             stack.callback(plane.close)
             tun = stack.enter_context(open_tun(table.interface))
             _ip("link", "set", tun.name, "up", "mtu", str(carried.mtu))

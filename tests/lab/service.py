@@ -33,13 +33,18 @@ class Service:
         """Whether the process is alive."""
         return self.process.poll() is None
 
+    @property
+    def log_text(self) -> str:
+        """All that has been logged."""
+        return self.log.read_text(errors="replace")
+
     def log_contains(self, text: str) -> bool:
         """Return whether ``text`` has been logged."""
-        return text in self.log.read_text(errors="replace")
+        return text in self.log_text
 
     def log_tail(self) -> str:
         """Return the last 20 lines of the log."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self.log_text.splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
     def wait_until_ready(self, ready: Callable[[], bool], timeout: float) -> None:

@@ -98,6 +98,11 @@ class Nat:
             carried = Carried(self.internet.now, source, destination, payload)
             self.internet.at(self.internet.now + 0.001, lambda: neighbour.receive(carried))
             return
+        if destination.address.is_multicast:
+            for address, node in self._inside.items():
+                if address != source.address:
+                    node.receive(Carried(self.internet.now, source, destination, payload))
+            return
         mapping = self._mapping(source, destination)
         mapping.used = self.internet.now
         mapping.spoken_to.add(destination)

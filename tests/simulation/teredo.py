@@ -102,7 +102,16 @@ class Machine:
 
     def receive(self, carried: Carried) -> None:
         """A datagram arrives."""
-        encapsulation = self.engine.wanted(self.internet.now).table.encapsulation
+        table = self.engine.wanted(self.internet.now).table
+        encapsulation = table.encapsulation
+        if carried.destination == table.group:
+            self.engine.receive_datagram(
+                carried.payload, carried.source, table.group.address, self.internet.now
+            )
+            self.pump()
+            return
+        if carried.destination.address.is_multicast:
+            return
         if carried.destination.port not in encapsulation.ports:
             return
         local_port = encapsulation.local_port(carried.destination.port)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``v6ferry run | show | apply | explain | doctor``."""
+"""``v6ferry run | show | metrics | apply | explain | doctor``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from v6ferry import __version__
-from v6ferry.cli import portproxy, render
+from v6ferry.cli import metrics, portproxy, render
 from v6ferry.cli.control_client import (
     DEFAULT_SOCKET,
     DEFAULT_TIMEOUT,
@@ -96,6 +96,11 @@ def _show(options: argparse.Namespace) -> int:
     }
     answer = ControlClient(options.socket).call("show", selected)
     _print(options, answer, render.shown)
+    return DONE
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    print(metrics.exposition(ControlClient(options.socket).call("show")), end="", flush=True)
     return DONE
 
 
@@ -202,6 +207,10 @@ examples:
   v6ferry show
   v6ferry show isatap_host default --json
 """
+_METRICS_EXAMPLE = """\
+The text format 0.0.4, as node_exporter's textfile collector takes it. example:
+  v6ferry metrics > v6ferry.new && mv v6ferry.new /var/lib/prometheus/node-exporter/v6ferry.prom
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,17 +224,19 @@ def _parser() -> argparse.ArgumentParser:
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
     client = argparse.ArgumentParser(add_help=False, parents=[as_json])
-    client.add_argument(
-        "--socket",
-        metavar="PATH",
-        default=DEFAULT_SOCKET,
-        help="the agent's control socket (default: %(default)s)",
-    )
+    _add_socket(client)
     _add_run(commands, as_json)
 
     show = _add(commands, "show", _show, client, "print resources and how they are", _SHOW_EXAMPLE)
     show.add_argument("kind", nargs="?", metavar="KIND", help="only this kind, as isatap_host")
     show.add_argument("name", nargs="?", metavar="NAME", help="only this name, as default")
+
+    # Not for people, and JSON is what show has.
+    asked = argparse.ArgumentParser(add_help=False)
+    _add_socket(asked)
+    _add(
+        commands, "metrics", _metrics, asked, "print all counters for Prometheus", _METRICS_EXAMPLE
+    )
 
     apply = _add(commands, "apply", _apply, client, "make resources as a file says", _APPLY_EXAMPLE)
     apply.add_argument("file", metavar="FILE", help="JSON file, or - for standard input")
@@ -271,12 +282,7 @@ def _parser() -> argparse.ArgumentParser:
         "direction", nargs="?", metavar="DIRECTION", help=", ".join(portproxy.DIRECTIONS)
     )
     proxy.add_argument("words", nargs="*", metavar="NAME=VALUE", help=", ".join(portproxy.OPTIONS))
-    proxy.add_argument(
-        "--socket",
-        metavar="PATH",
-        default=DEFAULT_SOCKET,
-        help="the agent's control socket (default: %(default)s)",
-    )
+    _add_socket(proxy)
     proxy.set_defaults(command=_portproxy)
 
     # Not for people: systemd starts it for the agent, so the help does not list it.
@@ -284,6 +290,15 @@ def _parser() -> argparse.ArgumentParser:
 
     _add(commands, "doctor", _doctor, client, "look for what is wrong, and say what to do", None)
     return parser
+
+
+def _add_socket(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=DEFAULT_SOCKET,
+        help="the agent's control socket (default: %(default)s)",
+    )
 
 
 def _add_run(commands: Any, as_json: argparse.ArgumentParser) -> None:

@@ -70,6 +70,7 @@ class Api:
                 "process_id": os.getpid(),
                 "plane": self._host.plane.name,
                 "plane_reason": self._host.plane.why or None,
+                "hooks": dict(sorted(self._host.plane.hooks.items())),
                 "started": self._started.isoformat(timespec="seconds"),
                 "unclaimed_drops": unclaimed["drops"],
                 "unclaimed_handed_up": unclaimed["handed_up"],

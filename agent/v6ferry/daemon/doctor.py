@@ -143,9 +143,9 @@ class Doctor:
             yield Check(
                 "plane",
                 "warning",
-                f"on {interface} a tc filter of another program runs before ours: {names}",
-                "where it ends with the action ok, tunnel packets go through the userspace plane:"
-                " let it end with continue, or give it a preference behind 30262",
+                f"on {interface} programs of others run before ours: {names}",
+                "where one ends with the action ok, tunnel packets go through the userspace plane:"
+                " let it end with continue, or give a filter a preference behind 30262",
             )
 
     def _files(self) -> Iterator[Check]:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from v6ferry.daemon.host import Host, clock
 from v6ferry.engines.interface import DatagramEngine, Engine, LinkEngine
 from v6ferry.forwarding.table import Endpoint
@@ -16,18 +19,27 @@ class Exchange:
         engine: of a resource.
         host: has the plane.
         interface: the tunnel interface.
+        heard: called when the engine has been told what one wakeup has brought: a flood of
+            datagrams is answered together.
     """
 
-    def __init__(self, engine: Engine, host: Host, interface: str) -> None:
+    def __init__(
+        self, engine: Engine, host: Host, interface: str, heard: Callable[[], None]
+    ) -> None:
         self._engine = engine
         self._host = host
         self._interface = interface
+        self._heard = heard
+        self._has_heard = False
         # Asked once: whether an object has all methods of a protocol takes its time.
         self._datagrams = engine if isinstance(engine, DatagramEngine) else None
         self._links = engine if isinstance(engine, LinkEngine) else None
 
     def hear(self, received: ReceivedControl | Unresolved) -> None:
         """Tell the engine what the plane has handed up."""
+        if not self._has_heard:
+            self._has_heard = True
+            asyncio.get_running_loop().call_soon(self._note_heard)
         if self._datagrams is None:
             if isinstance(received, ReceivedControl):
                 self._engine.receive(
@@ -40,6 +52,10 @@ class Exchange:
             self._datagrams.receive_datagram(
                 received.packet, source, received.outer_destination, clock()
             )
+
+    def _note_heard(self) -> None:
+        self._has_heard = False
+        self._heard()
 
     def carry_out(self) -> None:
         """Do with the plane what the engine wants done now."""

@@ -11,6 +11,7 @@ from v6ferry.daemon.names import NameKeeper
 from v6ferry.daemon.sharing import SharingKeeper
 from v6ferry.daemon.snapshots import Snapshots
 from v6ferry.forwarding.userspace import UserspacePlane
+from v6ferry.naming.dns import DnsSource
 from v6ferry.portproxy.workers import Workers
 from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
@@ -33,6 +34,7 @@ class Host:
     ledger: SysctlLedger
     resolver: ResolverConfiguration
     names: NameKeeper
+    dns: DnsSource
     snapshots: Snapshots
     service_manager: ServiceManager
     links: LinkCarrier

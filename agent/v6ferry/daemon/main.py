@@ -34,11 +34,13 @@ from v6ferry.system.errors import SystemFault, refused
 from v6ferry.system.files import give_to_group
 from v6ferry.system.link_addresses import LinkAddresses
 from v6ferry.system.netlink import Netlink
+from v6ferry.system.program_places import ProgramPlaces
 from v6ferry.system.resolver_configuration import ResolverConfiguration
 from v6ferry.system.resolver_helper import DelegatedResolverConfiguration
 from v6ferry.system.service_manager import ServiceManager
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.sysctl import SysctlLedger
+from v6ferry.system.tcx import Tcx
 
 _PROTOCOL41 = "protocol41"
 """Name of the socket that the service manager keeps while no agent runs: packets wait there."""
@@ -70,14 +72,16 @@ async def run(settings: Settings) -> None:
         underlay = Underlay(manager.take(_PROTOCOL41))
         stack.callback(underlay.close)
         manager.store(_PROTOCOL41, underlay.protocol41.fileno())
-        plane = _plane(settings.plane, loop, underlay, netlink)
+        places = ProgramPlaces(
+            netlink.traffic_control, Tcx(settings.runtime_directory / "programs.json")
+        )
+        plane = _plane(settings.plane, loop, underlay, places)
         stack.callback(plane.close)
         links = LinkCarrier(loop)
         stack.callback(links.close)
         resolver_settings = ResolverSettings()
-        names = NameKeeper(
-            Resolver([HostsFile(settings=resolver_settings), DnsSource(resolver_settings)])
-        )
+        dns = DnsSource(resolver_settings)
+        names = NameKeeper(Resolver([HostsFile(settings=resolver_settings), dns]))
         ledger = SysctlLedger(settings.runtime_directory / "sysctl.json")
         sharing = SharingKeeper(ledger, settings.runtime_directory, settings.state_directory)
         stack.push_async_callback(sharing.stop)
@@ -90,6 +94,7 @@ async def run(settings: Settings) -> None:
             if os.geteuid() == 0
             else DelegatedResolverConfiguration(),
             names=names,
+            dns=dns,
             snapshots=Snapshots(settings.runtime_directory / "snapshots"),
             service_manager=manager,
             links=links,
@@ -126,7 +131,7 @@ async def run(settings: Settings) -> None:
 
 
 def _plane(
-    wanted: PlaneChoice, loop: asyncio.AbstractEventLoop, underlay: Underlay, netlink: Netlink
+    wanted: PlaneChoice, loop: asyncio.AbstractEventLoop, underlay: Underlay, places: ProgramPlaces
 ) -> UserspacePlane:
     """Return the fastest plane that the host can run, or the one that is wanted.
 
@@ -136,12 +141,12 @@ def _plane(
     why = "the userspace plane was asked for (--plane)"
     if wanted != "userspace":
         try:
-            return EbpfPlane(loop, underlay, clock, load_programs(), netlink.traffic_control)
+            return EbpfPlane(loop, underlay, clock, load_programs(), places)
         except SystemFault as fault:
             if wanted == "ebpf":
                 raise SystemFault(f"--plane ebpf: {fault}") from fault
             why = str(fault)
-    plane = UserspacePlane(loop, underlay, clock, netlink.traffic_control)
+    plane = UserspacePlane(loop, underlay, clock, places)
     plane.why, plane.was_asked_for = why, wanted == "userspace"
     level = logging.INFO if plane.was_asked_for else logging.WARNING
     _log.log(level, "tunnels go through the userspace plane: %s", why)

@@ -24,6 +24,8 @@ from v6ferry.system.state import HostFacts
 
 NAME_RETRY = 5.0
 """Seconds before a name that could not be resolved is asked for again."""
+SHORTEST_REFRESH = 5.0
+"""Seconds; a shorter time to live of a name does not make us ask more often."""
 
 
 class ProxyRunner:
@@ -238,6 +240,9 @@ class ProxyRunner:
                 except SystemFault as fault:
                     self._log.error("%s; trying again", fault)
                     pause = min(pause, NAME_RETRY)
+                lifetime = await self._host.dns.remaining(name, addresses)
+                if lifetime is not None:
+                    pause = min(pause, max(lifetime, SHORTEST_REFRESH))
             await asyncio.sleep(pause)
 
     async def _aim(self) -> None:

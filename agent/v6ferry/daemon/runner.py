@@ -17,7 +17,6 @@ from v6ferry.daemon.resource_log import resource_log
 from v6ferry.daemon.resources import Resource
 from v6ferry.daemon.retries import FIRST_RETRY, LAST_RETRY
 from v6ferry.engines.interface import EchoListener, LinkEngine, Wanted
-from v6ferry.forwarding.tunnel import ReceivedControl, Unresolved
 from v6ferry.system.echo import EchoReplies
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.state import DnsConfiguration, HostFacts
@@ -46,7 +45,7 @@ class Runner:
         self._host = host
         self._log = resource_log(resource.label)
         self._engine = resource.engine(Random(), clock())
-        self._exchange = Exchange(self._engine, host, self.interface)
+        self._exchange = Exchange(self._engine, host, self.interface, self._heard)
         self._facts = HostFacts()
         self._wanted: Wanted | None = None
         self._tun: Tun | None = None
@@ -247,8 +246,7 @@ class Runner:
             # The reconciler asks the kernel for the source addresses towards the new endpoints.
             self._dirty.set()
 
-    def _control(self, received: ReceivedControl | Unresolved) -> None:
-        self._exchange.hear(received)
+    def _heard(self) -> None:
         self._pump()
         self._save_snapshot_soon()
 
@@ -308,7 +306,7 @@ class Runner:
             self._engine.handle_timer(now)
         wanted = self._engine.wanted(now)
         if self._wanted is None:
-            plane.add(self._tun, wanted.table, self._control)
+            plane.add(self._tun, wanted.table, self._exchange.hear)
         elif wanted is not self._wanted and wanted.table != self._wanted.table:
             plane.update(wanted.table)
         if wanted is not self._wanted and wanted != self._wanted:

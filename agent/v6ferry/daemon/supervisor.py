@@ -176,6 +176,9 @@ class Supervisor:
 
     async def _follow_change(self, changes: Changes) -> None:
         before, touched = self._facts, changes.interfaces
+        if changes <= {"filter"}:
+            await self._look_at_filters(touched)
+            return
         self._facts = await self._look_at_host(r.interface for r in self._runners.values())
         own = {
             label: interface_index(one.interface)
@@ -196,6 +199,15 @@ class Supervisor:
             await self._settle_uplinks()
         if self._facts.underlay != before.underlay or "ipv4-route" in changes:
             self._host.names.retry()
+
+    async def _look_at_filters(self, touched: frozenset[int] | None) -> None:
+        """See to it that the plane's programs are in their places beside others' filters."""
+        for runner in self._runners.values():
+            if runner.interface is not None and (
+                touched is None or interface_index(runner.interface) in touched
+            ):
+                runner.verify()
+        await self._settle_uplinks()
 
     # Changing what is wanted
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address
 
 from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.tunnel import Tunnel
 from v6ferry.system.errors import SystemFault
-from v6ferry.system.sockets import OuterSocket, Underlay
+from v6ferry.system.sockets import GroupSocket, OuterSocket, Underlay
 
 
 class Ports:
@@ -33,6 +34,7 @@ class Ports:
         self._underlay = underlay
         self._tunnels = tunnels
         self._receive = receive
+        self._groups: dict[tuple[IPv4Address, int], GroupSocket] = {}
 
     def open(self, port: int) -> OuterSocket:
         """Return the socket that sends from a UDP port, or for 0 in protocol 41.
@@ -59,12 +61,40 @@ class Ports:
             except SystemFault:
                 tunnel.counters.drop(DropReason.SEND_REFUSED)
         tunnel.more_outer = opened
+        self._listen()
 
     def release(self, ports: Iterable[int]) -> None:
         """Close the sockets of UDP ports that no tunnel has any more."""
         gone = set(ports)
         for tunnel in self._tunnels.values():
             gone.difference_update(tunnel.asked.encapsulation.ports)
+        self._listen()
         for port in gone & self._underlay.udp.keys():
             self._loop.remove_reader(self._underlay.udp[port])
             self._underlay.close_udp(port)
+
+    def _listen(self) -> None:
+        """Be in the multicast groups of tunnels, on every link that they use, and in no others.
+
+        Where another program has the port, nothing is heard of the group.
+        """
+        wanted: dict[tuple[IPv4Address, int], set[IPv4Address]] = {}
+        for tunnel in self._tunnels.values():
+            group = tunnel.asked.group
+            if group is not None:
+                links = wanted.setdefault((group.address, group.port), set())
+                links |= tunnel.asked.local_endpoints
+        for group_and_port in self._groups.keys() - wanted.keys():
+            one = self._groups.pop(group_and_port)
+            self._loop.remove_reader(one)
+            one.close()
+        for (address, port), links in wanted.items():
+            known = self._groups.get((address, port))
+            if known is None:
+                try:
+                    known = GroupSocket(address, port)
+                except OSError:
+                    continue
+                self._groups[address, port] = known
+                self._loop.add_reader(known, self._receive, known, port)
+            known.join(links)

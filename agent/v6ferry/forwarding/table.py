@@ -292,6 +292,8 @@ class TunnelTable:
     on_demand: bool = False
     """Whether an engine finds peers as they are needed: it is given what has no peer on the way out
     and, on the way in, what no rule accepts or is more or less than an IPv6 packet."""
+    group: Endpoint | None = None
+    """Multicast group and UDP port whose datagrams the engine is given, too (``on_demand``)."""
     answers: tuple[Answer, ...] = ()
     answer_limit: int = 0
     """Answers a second to one IPv4 address; 0 sets no limit."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -113,7 +114,8 @@ class Tunnel:
         try:
             if outer is None:
                 raise OSError
-            outer.send(payload, messages, (str(endpoint.address), endpoint.port), False)
+            address = socket.inet_ntoa(endpoint.address.packed)  # str() takes twice as long
+            outer.send(payload, messages, (address, endpoint.port), False)
         except OSError:
             self.counters.drop(DropReason.SEND_REFUSED)
             return

@@ -28,9 +28,10 @@ from v6ferry.forwarding.ports import Ports
 from v6ferry.forwarding.sharing import Parts
 from v6ferry.forwarding.table import Endpoint, TunnelTable
 from v6ferry.forwarding.tunnel import Control, PeerChanges, ReceivedControl, Tunnel, Unresolved
+from v6ferry.system.program_places import ProgramPlaces
 from v6ferry.system.sockets import OuterSocket, Underlay, path_mtu, receive_udp
 from v6ferry.system.state import UnderlayRoute
-from v6ferry.system.traffic_control import Direction, TrafficControl
+from v6ferry.system.traffic_control import Direction
 from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import Uplink
 from v6ferry.wire.icmpv4 import Icmpv4Error
@@ -53,7 +54,7 @@ class UserspacePlane:
         loop: the event loop whose readers call the plane.
         underlay: the sockets.
         clock: seconds, monotonic.
-        traffic_control: where programs of an earlier agent may still be.
+        places: where programs of an earlier agent may still be.
     """
 
     name = "userspace"
@@ -63,12 +64,12 @@ class UserspacePlane:
         loop: AbstractEventLoop,
         underlay: Underlay,
         clock: Callable[[], float],
-        traffic_control: TrafficControl,
+        places: ProgramPlaces,
     ) -> None:
         self._loop = loop
         self._underlay = underlay
         self._clock = clock
-        self._traffic_control = traffic_control
+        self._places = places
         self._tunnels: dict[str, Tunnel] = {}
         self._buffer = bytearray(IPV4_MAXIMUM_LENGTH)
         self._view = memoryview(self._buffer)
@@ -82,9 +83,11 @@ class UserspacePlane:
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
-        """Filters of others that see packets of an interface before this plane's programs."""
+        """Programs of others that see packets of an interface before this plane's programs."""
+        self.hooks: dict[str, str] = {}
+        """Where this plane's programs are on an interface: TCX or clsact of program_places.py."""
         self.why = ""
-        """Why it is this plane that runs, where another one would be faster."""
+        """Why this plane runs, where another one would be faster."""
         self.was_asked_for = False
         """Whether that is what the user wants."""
 
@@ -179,16 +182,13 @@ class UserspacePlane:
         What cannot be is in ``faults`` afterwards.
         """
         tun = self._tunnels[interface].tun
-        await self._traffic_control.detach(tun.index, Direction.EGRESS)
+        await self._places.detach(tun.index, Direction.EGRESS)
         tun.take_super_packets(False)
 
     async def settle_uplinks(self, uplinks: Mapping[int, Uplink]) -> None:
-        """Have the programs of this plane on the ways to the underlay, and none elsewhere.
-
-        What cannot be is in ``faults`` afterwards.
-        """
+        """Have the programs of this plane on the ways to the underlay; see ``settle_tunnel``."""
         for index, _name in socket.if_nameindex():
-            await self._traffic_control.detach(index, Direction.INGRESS)
+            await self._places.detach(index, Direction.INGRESS)
 
     def counters(self, interface: str) -> Counters:
         """What ``interface`` has carried and dropped."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, ip_address
 
 import dns.asyncresolver
@@ -71,7 +71,7 @@ class DnsSource:
         failure: SourceFailure | None = None
         for full_name in names:
             try:
-                resolution = await self._ask(resolver, full_name, deadline - self._clock())
+                resolution = await self._ask(resolver, full_name, deadline)
             except SourceFailure as error:
                 # One domain's servers being broken says nothing of the next domain's.
                 failure = failure or error
@@ -92,9 +92,49 @@ class DnsSource:
         resolver.timeout = SERVER_TIMEOUT
         return resolver
 
+    async def remaining(self, name: str, addresses: Collection[str]) -> float | None:
+        """Return for how many seconds a name may be taken to have these addresses.
+
+        None if the DNS does not say that it has exactly these: then another source knows the name,
+        they are about to change, or nobody answers.
+        """
+        wanted = {ip_address(one) for one in addresses}
+        kinds = {4: "A", 6: "AAAA"}
+        deadline = self._clock() + self._timeout
+        try:
+            resolver = self._resolver()
+            for full_name in self._settings.full_names(name):
+                answers = [
+                    await self._answer(resolver, full_name, kinds[version], deadline)
+                    for version in sorted({one.version for one in wanted})
+                ]
+                known = [answer for answer in answers if answer is not None]
+                if known:
+                    found = {ip_address(str(record)) for answer in known for record in answer}
+                    lifetime = min(float(answer.chaining_result.minimum_ttl) for answer in known)
+                    return lifetime if found == wanted else None
+        except SourceFailure:
+            pass
+        return None
+
     async def _ask(
-        self, resolver: dns.asyncresolver.Resolver, full_name: str, lifetime: float
+        self, resolver: dns.asyncresolver.Resolver, full_name: str, deadline: float
     ) -> Resolution | None:
+        answer = await self._answer(resolver, full_name, "A", deadline)
+        if answer is None:
+            return None
+        # A record set has no order and servers rotate it; sorted, a refresh changes nothing.
+        addresses = tuple(sorted({IPv4Address(str(record)) for record in answer}))
+        if not addresses:
+            return None
+        ttl = float(answer.chaining_result.minimum_ttl)
+        return Resolution(addresses, f"DNS: {full_name}", ttl)
+
+    async def _answer(
+        self, resolver: dns.asyncresolver.Resolver, full_name: str, kind: str, deadline: float
+    ) -> dns.resolver.Answer | None:
+        """Ask for the records of one kind; None if there are none."""
+        lifetime = deadline - self._clock()
         if lifetime <= 0:
             raise SourceFailure(f"no time was left to ask for {full_name}")
         try:
@@ -102,7 +142,7 @@ class DnsSource:
         except dns.exception.DNSException as error:
             raise SourceFailure(f"{full_name!r} is not a domain name: {error}") from error
         try:
-            answer = await resolver.resolve(name, "A", lifetime=lifetime, search=False)
+            return await resolver.resolve(name, kind, lifetime=lifetime, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return None
         except dns.exception.Timeout as error:
@@ -114,12 +154,6 @@ class DnsSource:
         except (dns.exception.DNSException, OSError) as error:
             reason = " ".join(str(error).split())
             raise SourceFailure(f"no usable answer about {full_name}: {reason}") from error
-        # A record set has no order and servers rotate it; sorted, a refresh changes nothing.
-        addresses = tuple(sorted({IPv4Address(str(record)) for record in answer}))
-        if not addresses:
-            return None
-        ttl = float(answer.chaining_result.minimum_ttl)
-        return Resolution(addresses, f"DNS: {full_name}", ttl)
 
 
 def _is_address(text: str) -> bool:

@@ -140,9 +140,12 @@ class Relay:
             else:
                 self._ended(end, peer)
             return
+        if not peer.carried:
+            if not end.is_client:
+                end.rule.server_spoke_first()
+            elif end.carried:
+                end.rule.client_spoke_again()
         end.carried += size
-        if not peer.carried and not end.is_client:
-            end.rule.server_spoke_first()
         if not peer.is_prompt:
             # What goes first goes at once anyway, so short connections never come here.
             peer.is_prompt = True
@@ -355,7 +358,9 @@ class Relay:
                 self._drop_pipe(client)
             rule = end.rule
             rule.active -= 1
-            milliseconds = int((end.active - client.started) * 1000)
+            seconds = end.active - client.started
+            counters.seconds += seconds
+            milliseconds = int(seconds * 1000)
             counters.durations[bucket_of(milliseconds) if milliseconds else 0] += 1
 
     def _drop_pipe(self, end: End) -> None:

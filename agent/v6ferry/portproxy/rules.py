@@ -43,7 +43,7 @@ class Prefixes:
 class Counters:
     """What a rule has seen since its worker began; ``as_dict`` names each."""
 
-    __slots__ = ("bytes_in", "bytes_out", "durations", "failed", "refused", "timed_out")
+    __slots__ = ("bytes_in", "bytes_out", "durations", "failed", "refused", "seconds", "timed_out")
 
     def __init__(self) -> None:
         self.refused = 0
@@ -58,6 +58,8 @@ class Counters:
         """Clients for whom no server was reached, by errno."""
         self.durations = [0] * HISTOGRAM_BUCKETS
         """Ended connections: item n counts those of less than 2**n milliseconds."""
+        self.seconds = 0.0
+        """How long ended connections have taken together."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -68,6 +70,7 @@ class Counters:
             "bytes_out": self.bytes_out,
             "failed": {errno.errorcode.get(n, str(n)): m for n, m in sorted(self.failed.items())},
             "durations": list(self.durations),
+            "seconds": round(self.seconds, 3),
         }
 
 
@@ -102,7 +105,7 @@ class Rule:
 
     __slots__ = (
         "accept_proxy", "active", "allowed", "connect_timeout", "counters", "cut_at", "defers",
-        "fast_open", "first_words",
+        "delays", "fast_open", "first_words",
         "idle_timeout", "instant", "is_removed", "keepalive", "limit", "listeners", "name",
         "probe", "quick", "refused", "send_proxy", "transparent",
     )  # fmt: skip
@@ -123,6 +126,8 @@ class Rule:
         """Connections in whose beginning the client spoke first."""
         self.defers: bool | None = None
         """Whether the kernel hands connections over only with their first data; None: not yet."""
+        self.delays: bool | None = None
+        """Whether first data is acknowledged with the answer to it; None: not yet."""
         self.configure({"listeners": []})
 
     def configure(self, told: Mapping[str, Any]) -> None:
@@ -166,22 +171,42 @@ class Rule:
     def client_spoke_first(self) -> None:
         """Where clients always speak first, the kernel need not wake us before they do.
 
-        So what the client says is there with the connection, and one packet less is sent.
+        So what the client says is there with the connection; and the answer acknowledges it. Two
+        packets less are sent.
         """
         self.first_words += 1
         if self.first_words >= DEFER_AFTER and self.defers is None:
             self._defer(True)
+            if self.delays is None:
+                self._delay(True)
 
     def server_spoke_first(self) -> None:
         """Never let clients of such a protocol wait again."""
         if self.defers is not False:
             self._defer(False)
 
+    def client_spoke_again(self) -> None:
+        """A client said more before the server has answered.
+
+        Such clients may wait for the acknowledgement of the first (Nagle's algorithm, RFC 9293
+        section 3.7.4), so it has to go out at once.
+        """
+        if self.delays is not False:
+            self._delay(False)
+
     def _defer(self, defers: bool) -> None:
         self.defers = defers
+        # Seconds after which a silent client is handed over all the same.
+        self._set_on_listeners(socket.TCP_DEFER_ACCEPT, int(defers))
+
+    def _delay(self, delays: bool) -> None:
+        self.delays = delays
+        self._set_on_listeners(socket.TCP_QUICKACK, int(not delays))
+
+    def _set_on_listeners(self, option: int, value: int) -> None:
+        """Set a TCP option that accepted connections inherit."""
         for listener in self.listeners.values():
-            # Seconds after which a silent client is handed over all the same.
-            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(defers))
+            listener.sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def failed(self, number: int) -> None:
         """No server could be reached for a client; ``number`` is the last one's errno."""

@@ -11,6 +11,12 @@ from typing import Any
 from v6ferry.portproxy.rules import Rule
 from v6ferry.wire.proxy_protocol import ProxyHeader, format_v1, format_v2
 
+NONBLOCKING_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+UNDER_WAY = {0, errno.EINPROGRESS}
+"""What connect(2) says when there is nothing to complain about."""
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What the system says when it has run out of something."""
+
 _IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75  # <linux/in.h>, <linux/in6.h>
 _SYN_SENT = 2  # <net/tcp_states.h>
 _TCP_FASTOPEN_CONNECT = 30  # <linux/tcp.h>

@@ -46,6 +46,7 @@ _MODULES = (
     *(
         f"v6ferry.portproxy.{name}"
         for name in (
+            "attempts",
             "greeting",
             "messages",
             "opening",

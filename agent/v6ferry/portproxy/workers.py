@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from v6ferry.portproxy import messages
+from v6ferry.portproxy.counts import Counts
 from v6ferry.portproxy.worker import code_digest
 from v6ferry.system.errors import SystemFault, refused
 
@@ -124,7 +125,7 @@ class Workers:
         self._retired: list[Worker] = []
         self._rules: dict[str, Mapping[str, Any]] = {}
         self._listening: dict[str, dict[Where, socket.socket]] = {}
-        self._counted: list[dict[str, Any]] = []
+        self._counts = Counts()
         self._lent: dict[Where, socket.socket] = {}
         """Listening sockets of an earlier agent's workers that no rule has claimed yet."""
         self._watching: asyncio.Task[None] | None = None
@@ -269,6 +270,7 @@ class Workers:
         async with self._changing:
             if self._rules.pop(name, None) is None:
                 return
+            self._counts.forget(name)
             for sock in self._listening.pop(name, {}).values():
                 sock.close()
             for worker in list(self._workers):
@@ -314,6 +316,7 @@ class Workers:
         while len(self._workers) > wanted:
             worker = self._workers.pop()
             self._retired.append(worker)
+            self._counts.lose(worker)
             await self._ask_one(worker, "retire")
         while len(self._workers) < wanted:
             worker = self._start_one()
@@ -329,6 +332,7 @@ class Workers:
 
     def _bury(self, worker: Worker) -> None:
         worker.close()
+        self._counts.lose(worker)
         for some in (self._workers, self._retired):
             if worker in some:
                 some.remove(worker)
@@ -383,35 +387,20 @@ class Workers:
 
     async def refresh(self) -> None:
         """Ask all workers what they have counted."""
-        self._counted = [
-            answer
-            for worker in (*self._workers, *self._retired)
-            if (answer := await self._ask_one(worker, "statistics"))
-        ]
+        for worker in (*self._workers, *self._retired):
+            if answer := await self._ask_one(worker, "statistics"):
+                self._counts.note(worker, answer)
 
     def counted(self, name: str) -> dict[str, Any]:
         """The sums of what all workers have counted for a rule, as of the last ``refresh``."""
-        total: dict[str, Any] = {}
-        for answer in self._counted:
-            if name in answer["rules"]:
-                _add(total, answer["rules"][name])
-        total.pop("removed", None)
-        return total
+        return self._counts.of(name)
 
     def summary(self) -> dict[str, Any]:
         """How the workers are, JSON-ready, as of the last ``refresh``."""
         return {
             "workers": len(self._workers),
-            "process_ids": [
-                answer["process_id"] for answer in self._counted if not answer["retired"]
-            ],
             "retired": len(self._retired),
-            "leaving_connections": sum(
-                rule["active"] for answer in self._counted for rule in answer["leaving"]
-            ),
-            "exhausted": sorted(
-                {answer["exhausted"] for answer in self._counted if answer["exhausted"]}
-            ),
+            **self._counts.summary(),
         }
 
 
@@ -424,22 +413,6 @@ def _connect(path: Path) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def _add(total: dict[str, Any], counted: Mapping[str, Any]) -> None:
-    """Add counters to counters, item by item."""
-    for key, value in counted.items():
-        if isinstance(value, Mapping):
-            _add(total.setdefault(key, {}), value)
-        elif isinstance(value, list):
-            before = total.get(key, [0] * len(value))
-            total[key] = (
-                [one + other for one, other in zip(before, value, strict=True)]
-                if all(isinstance(one, int) for one in value)
-                else value
-            )
-        else:
-            total[key] = total.get(key, 0) + value
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -281,8 +281,8 @@ class Netlink:
     async def watch(self, callback: Callable[[Changes], None]) -> None:
         """Call ``callback`` with the kinds of things that changed, until cancelled.
 
-        The kinds are "link", "ipv4-address", "ipv4-route", "ipv6-address" and "ipv6-route". The
-        first call comes at once and names all of them; see ``netlink_events.watch_changes``.
+        The kinds are those of ``netlink_events.CHANGE_KINDS``. The first call comes at once and
+        names all of them; see ``netlink_events.watch_changes``.
         """
         await watch_changes(callback)
 

@@ -16,16 +16,23 @@ from collections.abc import Callable, Iterable
 
 from v6ferry.system.errors import refused
 
-CHANGE_KINDS = frozenset({"link", "ipv4-address", "ipv4-route", "ipv6-address", "ipv6-route"})
+CHANGE_KINDS = frozenset(
+    {"link", "ipv4-address", "ipv4-route", "ipv6-address", "ipv6-route", "filter"}
+)
 
 # linux/rtnetlink.h
 _NETLINK_ROUTE = 0
 _GROUPS = (
-    0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 23 | 1 << 24
-)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF, IPV6_NETCONF
+    0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 23 | 1 << 24
+)  # LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF, IPV6_NETCONF
 _LINK = (16, 17)  # RTM_NEWLINK, RTM_DELLINK
 _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
+_FILTER = (
+    44,
+    45,
+    37,
+)  # RTM_NEWTFILTER, RTM_DELTFILTER, RTM_DELQDISC, which takes its filters along
 _CONFIGURATION = 80  # RTM_NEWNETCONF, such as that forwarding was switched on or off
 
 _VERSIONS: dict[int, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
@@ -151,7 +158,7 @@ def changes_in(data: bytes) -> Changes:
 def _interface(message_type: int, data: bytes, start: int, end: int) -> int | None:
     """Return the index of the interface in a message's body from ``start`` to ``end``."""
     end = min(end, len(data))
-    if message_type in (*_LINK, *_ADDRESS):
+    if message_type in (*_LINK, *_ADDRESS, *_FILTER):
         return int(_INDEX.unpack_from(data, start + 4)[0]) if start + 8 <= end else None
     wanted, size = (_RTA_OIF, 12) if message_type in _ROUTE else (_NETCONFA_IFINDEX, 4)
     offset = start + size
@@ -168,6 +175,8 @@ def _interface(message_type: int, data: bytes, start: int, end: int) -> int | No
 def _kind(message_type: int, family: int) -> str | None:
     if message_type in _LINK:
         return "link"
+    if message_type in _FILTER:
+        return "filter"
     if message_type == _CONFIGURATION:
         return "link"
     version = _VERSIONS.get(family)

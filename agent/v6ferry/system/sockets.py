@@ -6,8 +6,9 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
+from contextlib import suppress
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from v6ferry.system.errors import SystemFault
 
@@ -80,6 +81,45 @@ class OuterSocket:
         self.socket.close()
 
 
+class GroupSocket(OuterSocket):
+    """Receives what is sent to a multicast group, as ``receive_udp`` takes it.
+
+    Args:
+        group: its IPv4 address.
+        port: UDP port.
+
+    Raises:
+        OSError: another program has the port.
+    """
+
+    def __init__(self, group: IPv4Address, port: int) -> None:
+        plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            # Every program that listens to the group is to hear of it.
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plain.bind((str(group), port))
+        except OSError:
+            plain.close()
+            raise
+        for option in (_IP_PKTINFO, _IP_RECVTOS):
+            plain.setsockopt(socket.IPPROTO_IP, option, 1)
+        super().__init__(plain)
+        self._group = group
+        self._links: set[IPv4Address] = set()
+
+    def join(self, links: set[IPv4Address]) -> None:
+        """Be in the group on the links that have these addresses of ours, and on no others."""
+        for option, addresses in (
+            (socket.IP_DROP_MEMBERSHIP, self._links - links),
+            (socket.IP_ADD_MEMBERSHIP, links - self._links),
+        ):
+            for address in addresses:
+                with suppress(OSError):  # it is gone, or another address of its link has joined
+                    request = self._group.packed + address.packed
+                    self.socket.setsockopt(socket.IPPROTO_IP, option, request)
+        self._links = set(links)
+
+
 class Underlay:
     """The sockets that carry IPv6 packets over IPv4.
 
@@ -144,8 +184,7 @@ class Underlay:
         self.icmp.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """A UDP datagram from the underlay."""
 
     packet: bytes

@@ -21,6 +21,7 @@ from v6ferry.addresses import isatap_link_local
 
 from tests.lab import Host, Interface, Lab, LabHost, Network, Topology, bulk
 from tests.lab.isatap.intranet import addresses, apply, eventually, pings
+from tests.lab.programs import programs
 
 TUNNEL = "isatap0"
 LINKS = ("eth0", "eth1")
@@ -87,8 +88,7 @@ def make_link(host: LabHost, command: str) -> None:
 
 def has_program(host: LabHost, interface: str) -> bool:
     """Whether the program that decapsulates is on an interface."""
-    done = host.run(["tc", "filter", "show", "dev", interface, "ingress"], check=False)
-    return "v6ferry decapsulate" in done.stdout
+    return bool(programs(host, interface, "ingress"))
 
 
 def wait_until_ready(host: LabHost, ipv4: str, *uplinks: str) -> None:

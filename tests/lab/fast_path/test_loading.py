@@ -18,6 +18,8 @@ from tests.lab import ISATAP, Lab
 from tests.lab.agent_system.namespaces import isolated, run
 from tests.lab.host import AGENT_COMMAND as AGENT
 from tests.lab.isatap.intranet import A, C, eventually, pings, set_up, status
+from tests.lab.programs import RECORD, programs, tcx_programs
+from tests.lab.traffic import lost, stream
 
 pytestmark = pytest.mark.lab
 
@@ -37,6 +39,26 @@ def loaded_with(*capabilities: str) -> str:
     sets = f"-all,{kept}" if kept else "-all"
     options = f"--bounding-set={sets} --inh-caps={sets}"
     return run(f"setpriv {options} {sys.executable} -c {shlex.quote(LOAD)}").strip()
+
+
+ATTACH = """
+import ctypes, socket, struct, sys
+from v6ferry.system import tcx
+from v6ferry.system.traffic_control import Direction
+# BPF_PROG_LOAD of a classifier: r0 = TC_ACT_UNSPEC; exit
+code = ctypes.create_string_buffer(bytes.fromhex("b7000000ffffffff" "9500000000000000"))
+license = ctypes.create_string_buffer(b"GPL")
+question = struct.pack("=IIQQ", 3, 2, ctypes.addressof(code), ctypes.addressof(license))
+tcx._bpf(5, ctypes.create_string_buffer(question, 128))
+program = 3
+while "prog_type" not in open(f"/proc/self/fdinfo/{program}").read():
+    program += 1
+tcx._change(
+    tcx._Command.ATTACH, socket.if_nametoindex("eth0"), Direction.INGRESS, program, 0, 0, 0
+)
+print("attached", flush=True)
+sys.stdin.read()
+"""
 
 
 @isolated
@@ -105,7 +127,7 @@ def test_where_the_kernel_refuses_the_userspace_plane_runs_and_says_why(lab):
     assert "CAP_BPF" in str(agent(a)["plane_reason"])
     assert "CAP_BPF" in doctor(a)
     # The programs of the agent before would go on with its tables: they are gone.
-    assert "v6ferry" not in filters(a, "eth0", "ingress") + filters(a, "isatap0", "egress")
+    assert not programs(a, "eth0", "ingress") + programs(a, "isatap0", "egress")
     eventually(lambda: pings(a, C))
     assert agent(router)["plane"] == "eBPF"
 
@@ -122,50 +144,107 @@ FOREIGN = (
 )
 
 
+def hooks(host) -> list[str]:
+    """Where programs that decapsulate are: ``TCX``, ``clsact`` or both."""
+    return [one.split()[0] for one in programs(host, "eth0", "ingress")]
+
+
+def add_foreign_filter(host, preference: int) -> None:
+    host.run(["tc", "qdisc", "add", "dev", "eth0", "clsact"])
+    host.run(["sh", "-c", FOREIGN.format(pref=preference)])
+
+
 def test_foreign_filters_stay_and_one_in_our_place_is_told(lab):
     a = lab["a"]
-    a.run(["tc", "qdisc", "add", "dev", "eth0", "clsact"])
-    a.run(["sh", "-c", FOREIGN.format(pref=30262)])
+    add_foreign_filter(a, 30262)
     set_up(lab)
     eventually(lambda: pings(a, C))
     assert "priority 30262" in doctor(a)
     assert "bytecode" in filters(a, "eth0", "ingress")
     assert status(a)["counters"]["packets_in"] > 0
     a.run(["tc", "filter", "del", "dev", "eth0", "ingress", "pref", "30262"])
-    a.run(["ip", "link", "set", "eth0", "alias", "news"])  # anything makes the agent look again
-    eventually(lambda: "v6ferry" in filters(a, "eth0", "ingress"))
-    assert "without the fast path" not in doctor(a)
+    eventually(lambda: programs(a, "eth0", "ingress"))
+    eventually(lambda: "without the fast path" not in doctor(a))
 
 
 def test_foreign_filter_before_ours_does_not_stop_the_tunnel(lab):
     a = lab["a"]
-    a.run(["tc", "qdisc", "add", "dev", "eth0", "clsact"])
-    a.run(["sh", "-c", FOREIGN.format(pref=1)])
+    add_foreign_filter(a, 1)
     set_up(lab)
     eventually(lambda: pings(a, C))
-    assert "runs before ours" in doctor(a)
+    assert "programs of others run before ours: tc filter" in doctor(a)
+    assert hooks(a) == ["clsact"]
+
+
+def test_program_is_before_filters_only_while_there_are_none_of_others(lab):
+    """No packet is lost where it goes from one place to the other."""
+    a = lab["a"]
+    set_up(lab)
+    assert hooks(a) == ["TCX"]
+    assert agent(a)["hooks"] == {"eth0": "TCX", "isatap0": "TCX"}
+    ping = stream(a, C, 4)
+    add_foreign_filter(a, 50000)
+    eventually(lambda: hooks(a) == ["clsact"])
+    assert agent(a)["hooks"]["eth0"] == "clsact"
+    a.run(["tc", "filter", "del", "dev", "eth0", "ingress", "pref", "50000"])
+    eventually(lambda: hooks(a) == ["TCX"])
+    assert lost(ping) == 0
+
+
+def test_program_by_tcx_of_another_is_left_alone_and_told(lab):
+    a = lab["a"]
+    foreign = a.popen([sys.executable, "-c", ATTACH], stdin=-1, stdout=-1, text=True)
+    assert foreign.stdout.readline() == "attached\n"
+    theirs = tcx_programs(a, "eth0", "ingress")
+    assert len(theirs) == 1
+    set_up(lab)
+    eventually(lambda: pings(a, C))
+    assert f"programs of others run before ours: TCX program {theirs[0]}" in doctor(a)
+    assert tcx_programs(a, "eth0", "ingress")[0] == theirs[0]
+    remove(a)
+    assert tcx_programs(a, "eth0", "ingress") == theirs
+    foreign.stdin.close()
+    foreign.wait(timeout=10)
+
+
+def test_programs_whose_record_is_lost_are_others(lab):
+    """The next agent's run beside them, and doctor names them."""
+    a = lab["a"]
+    set_up(lab)
+    a.stop_agent()
+    a.path(RECORD).write_text("{")
+    left = tcx_programs(a, "eth0", "ingress")
+    started = a.start_agent()
+    assert "programs.json cannot be read" in started.log.read_text()
+    assert "TCX program" in doctor(a)
+    assert pings(a, C)
+    assert tcx_programs(a, "eth0", "ingress")[0] == left[0]
+
+
+def remove(host) -> None:
+    gone = [{"kind": "isatap_host", "name": "default", "state": "absent"}]
+    host.v6ferry("apply", "-", input=json.dumps(gone))
 
 
 def test_removal_detaches_and_leaves_what_is_anothers(lab):
     a = lab["a"]
     set_up(lab)
     eventually(lambda: pings(a, C))
-    a.run(["sh", "-c", FOREIGN.format(pref=1)])
-    assert "v6ferry" in filters(a, "eth0", "ingress")
-    gone = [{"kind": "isatap_host", "name": "default", "state": "absent"}]
-    a.v6ferry("apply", "-", input=json.dumps(gone))
-    left = filters(a, "eth0", "ingress")
-    assert "v6ferry" not in left
-    assert "bytecode" in left
+    add_foreign_filter(a, 1)
+    assert programs(a, "eth0", "ingress")
+    remove(a)
+    assert not programs(a, "eth0", "ingress")
+    assert "bytecode" in filters(a, "eth0", "ingress")
 
 
 def test_filter_that_somebody_removes_is_put_back(lab):
     a = lab["a"]
+    add_foreign_filter(a, 1)
     set_up(lab)
+    assert hooks(a) == ["clsact"]
     a.run(["tc", "qdisc", "del", "dev", "eth0", "clsact"])
     eventually(lambda: pings(a, C))
-    a.run(["ip", "link", "set", "eth0", "alias", "news"])
-    eventually(lambda: "v6ferry" in filters(a, "eth0", "ingress"))
+    eventually(lambda: hooks(a) == ["TCX"])
 
 
 def test_ipv4_forwarding_switched_off_everywhere_is_noticed(lab):

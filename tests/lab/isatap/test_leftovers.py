@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import Lab, LabHost
 from tests.lab.isatap.intranet import A, C, addresses, eventually, pings, set_up
+from tests.lab.programs import programs
 
 pytestmark = pytest.mark.lab
 
@@ -46,11 +47,6 @@ def has_interface(host: LabHost, name: str) -> bool:
     return host.run(["ip", "link", "show", name], check=False).returncode == 0
 
 
-def filters(host: LabHost) -> str:
-    shown: str = host.run(["tc", "filter", "show", "dev", "eth0", "ingress"]).stdout
-    return shown
-
-
 def forwards(host: LabHost) -> bool:
     return host.run(["sysctl", "-n", "net.ipv6.conf.all.forwarding"]).stdout.strip() == "1"
 
@@ -60,10 +56,10 @@ def test_host_without_resources_is_left_as_it_was_found(intranet: Lab, plane: st
     a.stop_agent()
     remove_files(a)
     assert has_interface(a, "isatap0")
-    assert "v6ferry" in filters(a)
+    assert programs(a, "eth0", "ingress")
     agent = a.start_agent("--plane", plane)
     assert not has_interface(a, "isatap0")
-    assert "v6ferry" not in filters(a)
+    assert not programs(a, "eth0", "ingress")
     assert not a.path("/run/v6ferry/snapshots/isatap_host/default.json").exists()
     assert "isatap_host/default: removed with isatap0: it is no longer stored" in (
         agent.log.read_text()

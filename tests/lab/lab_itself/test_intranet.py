@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import sys
 
 import pytest
 
@@ -96,6 +99,30 @@ def test_a_capture_has_what_its_block_has_caused(lab):
         lab["a"].run([*PING, "10.0.1.53"])
     kinds = [packet.getlayer("ICMP").type for packet in capture.packets]
     assert (kinds.count(8), kinds.count(0)) == (2, 2)  # each seen coming in and going out
+
+
+def send_while_tcpdump_stands_still(lab, count):
+    """Send datagrams from ``a`` to the DNS server's host; return the capture of them there."""
+    send = f"""
+import socket
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range({count}):
+    sender.sendto(bytes(100), ("10.0.1.53", 9))
+"""
+    with lab["dns"].capture("eth0", "udp dst port 9") as capture:
+        os.kill(capture.service.process.pid, signal.SIGSTOP)
+        lab["a"].run([sys.executable, "-c", send])
+        os.kill(capture.service.process.pid, signal.SIGCONT)
+    return capture
+
+
+def test_a_capture_has_what_came_while_tcpdump_had_no_processor(lab):
+    assert len(send_while_tcpdump_stands_still(lab, 200).packets) == 200
+
+
+def test_a_capture_that_lacks_packets_says_so(lab):
+    with pytest.raises(LabError, match=r"tcpdump: \d+ packets came too fast to be written"):
+        send_while_tcpdump_stands_still(lab, 1000)
 
 
 def test_a_failing_program_is_one_line_with_its_own_words(lab):

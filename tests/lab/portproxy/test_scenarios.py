@@ -36,6 +36,9 @@ def test_ipv4_only_node_reaches_ipv6_only_node(lab: Lab) -> None:
         counted = counters(lab["proxy"], "site6")
         assert counted["accepted"] == 1
         assert counted["bytes_out"] > len("from the IPv6-only node")
+        told = lab["proxy"].v6ferry("metrics").stdout.splitlines()
+        assert 'v6ferry_portproxy_connections_total{name="site6"} 1' in told
+        assert 'v6ferry_portproxy_connection_duration_seconds_count{name="site6"} 1' in told
     server.stop()
 
 

@@ -20,6 +20,7 @@ from tests.lab.portproxy.rules import (
     present,
     rules,
     streams_server,
+    web_server,
 )
 from tests.lab.processes import wait_until
 
@@ -126,3 +127,34 @@ def test_urgent_data_keeps_its_place_and_its_urgency_rfc9293_3_8_5(lab: Lab) -> 
         lab["v4"].run([sys.executable, "-c", _URGENT, PROXY4, "7001", "connect"])
         wait_until(lambda: server.log_contains("after"), 5)
         assert "b'before' b'!' b'after'" in server.log.read_text()
+
+
+_ASK = """
+import socket, sys
+address, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for _turn in range(number):
+    with socket.create_connection((address, port)) as sock:
+        sock.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        assert b"hello" in b"".join(iter(lambda: sock.recv(1000), b""))
+"""
+
+
+def test_handshakes_end_with_the_question_where_clients_speak_first_rfc9293_3_5(lab: Lab) -> None:
+    server = web_server(lab["v6"], V6, 7002)
+    with rules(lab["proxy"], present("asked", listen_port=7002, connect_address=V6)):
+        lab["v4"].run([sys.executable, "-c", _ASK, PROXY4, "7002", "400"])
+        with lab["proxy"].capture("eth1", "tcp dst port 7002") as capture:
+            lab["v4"].run([sys.executable, "-c", _ASK, PROXY4, "7002", "10"])
+    # By port of the proxy: bytes of the second packet, which follows the SYN.
+    seconds: dict[int, int] = {}
+    began: set[int] = set()
+    for packet in capture.packets:
+        port, length = packet["TCP"].sport, len(packet["TCP"].payload)
+        if packet["TCP"].flags == "S":
+            began.add(port)
+        elif port in began:
+            seconds.setdefault(port, length)
+    assert len(seconds) == 10
+    # A worker that has seen few of them goes on without it.
+    assert max(seconds.values()) > 0
+    server.stop()

@@ -14,7 +14,6 @@ from v6ferry.wire.teredo import TeredoDatagram, is_bubble
 from tests.lab import Lab
 from tests.lab.capture import Capture
 from tests.lab.isatap.intranet import apply, pings, remove, status
-from tests.lab.processes import wait_until
 from tests.lab.teredo.internet import (
     ANAT,
     BNAT,
@@ -30,7 +29,6 @@ from tests.lab.teredo.internet import (
 from tests.lab.teredo.nat import become
 from tests.simulation.nat import Kind
 
-ATTEMPTS = 5
 pytestmark = pytest.mark.lab
 
 A_PORT, B_PORT = 4096, 8192
@@ -105,17 +103,6 @@ def test_restricted_clients_exchange_bubbles_as_in_figure_29(lab: Lab) -> None:
         (client_b, client_a, "bubble"),
         (client_a, client_b, "packet"),
     ]
-    seen: list[Step] = []
-    # Now and then the capture lacks the last packet, though its answer is there (cause unknown).
-    for _attempt in range(ATTEMPTS):
-        seen = _exchange(lab, steps)
-        if steps[-1] in seen:
-            break
-    assert seen == steps
-
-
-def _exchange(lab: Lab, steps: list[Step]) -> list[Step]:
-    """Have new clients find each other; return what of ``steps`` a capture has, in its order."""
     for name, port in (("a", A_PORT), ("b", B_PORT)):
         remove(lab[name], "teredo_client")
         become(lab[f"{name}nat"], Kind.PORT_RESTRICTED, str(port))  # which forgets who may come in
@@ -123,8 +110,7 @@ def _exchange(lab: Lab, steps: list[Step]) -> list[Step]:
     target = teredo_address(lab["b"], "teredo0")
     with lab["core"].capture("any", "udp") as capture:
         assert pings(lab["a"], target, wait=4)
-        wait_until(lambda: steps[-1] in _seen(capture, steps), 5)
-    return _seen(capture, steps)
+    assert _seen(capture, steps) == steps
 
 
 def _seen(capture: Capture, steps: list[Step]) -> list[Step]:

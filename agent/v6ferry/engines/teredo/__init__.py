@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Teredo (RFC 4380) with the security updates of RFC 5991 and extensions of RFC 6081.
 
-``server``         answers router solicitations and forwards bubbles, without state
-``client``         has an address from a server and reaches other clients and native hosts
-``relay``          forwards between clients and native hosts
-``qualification``  how a client gets its address and learns of its NAT
-``use``            whether a client is used: its type, managed networks, the last resort
-``dormancy``       a client that sleeps until it is needed
-``interval``       how long a client's NAT remembers
-``servers``        the servers that a client was told of
-``native``         how a client finds relays
-``node``           what clients and relays have in common: finding peers
-``symmetric``      being found behind a symmetric NAT whose ports can be foreseen
-``peers``          the peers of a node
-``outbox``         what all of them send
+``server``           answers router solicitations and forwards bubbles, without state
+``client``           has an address from a server and reaches other clients and native hosts
+``relay``            forwards between clients and native hosts
+``qualification``    how a client gets its address and learns of its NAT
+``use``              whether a client is used: its type, managed networks, the last resort
+``dormancy``         a client that sleeps until it is needed
+``interval``         how long a client's NAT remembers
+``servers``          the servers that a client was told of
+``node``             what clients and relays have in common: finding peers
+``symmetric``        being found behind a symmetric NAT whose ports can be foreseen
+``local_discovery``  finding clients on the same link
+``ping_test``        how a client finds the relay of a native host
+``load_reduction``   finding a peer again without its server
+``peers``            the peers of a node
+``outbox``           what all of them send
 """

@@ -12,9 +12,9 @@ from v6ferry.addresses.teredo import TEREDO_CONE_FLAG, TEREDO_PREFIX, TeredoAddr
 from v6ferry.engines.interface import Wanted
 from v6ferry.engines.teredo.dormancy import Dormancy
 from v6ferry.engines.teredo.interval import RefreshInterval
-from v6ferry.engines.teredo.native import NativeFinder
 from v6ferry.engines.teredo.outbox import addresses_of, is_global
 from v6ferry.engines.teredo.peers import Peer
+from v6ferry.engines.teredo.ping_test import PingingNode
 from v6ferry.engines.teredo.qualification import (
     Known,
     Nat,
@@ -35,10 +35,7 @@ from v6ferry.engines.teredo.use import (
     name_refresh_interval,
     why_not_used,
 )
-from v6ferry.engines.tunnel import (
-    ALL_ADDRESSES,
-    underlay_endpoints,
-)
+from v6ferry.engines.tunnel import ALL_ADDRESSES, underlay_endpoints
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.system.state import (
     LINK_LOCAL_PREFIX,
@@ -59,7 +56,7 @@ _OF_THE_ADDRESS = frozenset(
 """Settings that have the server asked anew."""
 
 
-class TeredoClient(NativeFinder):
+class TeredoClient(PingingNode):
     """A Teredo client.
 
     Args:
@@ -84,6 +81,8 @@ class TeredoClient(NativeFinder):
         """What a predecessor knew, until it is used or out of date."""
         self._begin_anew()
         self._address: IPv6Address | None = None
+        self._former_address: IPv6Address | None = None
+        """The last one: peers know us by it if it comes back."""
         self._secondary_port: int | None = None
         self._known: tuple[object, ...] = ()
         """What ``_address`` was made of."""
@@ -96,6 +95,8 @@ class TeredoClient(NativeFinder):
         self._dormancy.set_after(spec.dormant_after, now)
         self._globally_unique = spec.globally_unique
         self._peers.most = spec.most_peers
+        if before.local_discovery != spec.local_discovery:
+            self._discover(now)
         if any(getattr(before, one) != getattr(spec, one) for one in _OF_THE_ADDRESS):
             self._begin_anew()
             self._asked = ()
@@ -191,18 +192,12 @@ class TeredoClient(NativeFinder):
     # Qualification
 
     def _begin_anew(self) -> None:
-        spec = self._spec
+        spec, secret, first = self._spec, self._spec.secret, self._spec.refresh_interval
         self._qualification = Qualification(
-            self._random,
-            secret=spec.secret,
-            probes_cone=spec.cone_bit,
-            interval=spec.refresh_interval,
+            self._random, secret=secret, probes_cone=spec.cone_bit, interval=first
         )
         self._interval = RefreshInterval(
-            self._random,
-            first=spec.refresh_interval,
-            longest=spec.longest_refresh_interval,
-            secret=spec.secret,
+            self._random, first=first, longest=spec.longest_refresh_interval, secret=secret
         )
 
     def _ask(self, now: float) -> None:
@@ -237,12 +232,15 @@ class TeredoClient(NativeFinder):
         address = self._formed_address()
         if address != self._address:
             inherits = self._address is None and self._inherited is not None
-            self._address = address
-            self._wanted = None
+            self._address, self._wanted = address, None
             if inherits:
                 self._inherited = None
-            else:
+            elif address is None:
+                self._suspend_peers()
+            elif address != self._former_address:
                 self._forget_peers()
+            self._former_address = address or self._former_address
+            self._discover(now)
         if address is not None:
             for packet in self._dormancy.settled(address, now):
                 super().find_peer(packet, now)
@@ -265,8 +263,8 @@ class TeredoClient(NativeFinder):
         if self._spec.type == "natawareclient" and found.nat is Nat.NONE:
             return None
         flags = self._flags | (TEREDO_CONE_FLAG if found.nat is Nat.CONE else 0)
-        server = found.server.primary
-        return TeredoAddress(server, found.mapped.address, found.mapped.port, flags).encode()
+        mapped, server = found.mapped, found.server.primary
+        return TeredoAddress(server, mapped.address, mapped.port, flags).encode()
 
     def _idle(self) -> str | None:
         return why_not_used(self._spec, self._facts, self._managed)
@@ -305,6 +303,10 @@ class TeredoClient(NativeFinder):
     def _asked_server(self) -> tuple[Server, Secret | None] | None:
         server = self._qualification.server
         return None if server is None else (server, self._spec.secret)
+
+    def _discoverable(self) -> IPv6Address | None:
+        is_behind_nat = self._qualification.nat is not Nat.NONE
+        return self._address if self._spec.local_discovery and is_behind_nat else None
 
     def _reserved_ports(self) -> tuple[int, ...]:
         return (TEREDO_PORT, self._port(), *self._secondary_ports())
@@ -350,6 +352,7 @@ class TeredoClient(NativeFinder):
                 (TEREDO_PREFIX, ALL_ADDRESSES) if addresses else (),
                 only(addresses),
                 (*self._own_ports, *self._secondary_ports()),
+                self._group(),
             ),
             names=frozenset((*managed_names(spec), *(() if idle else names_of(spec)))),
             name_refresh_interval=name_refresh_interval(spec),
@@ -362,7 +365,7 @@ class TeredoClient(NativeFinder):
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
         mapped, choice, state = found.mapped, self._choice(), self._state(idle)
-        unresolved = [] if idle else self._servers.unresolved(self._spec)
+        unresolved = () if idle else self._servers.unresolved(self._spec)
         return {
             "ready": state in (State.DORMANT, State.QUALIFIED) or bool(idle),
             "state": state.value,
@@ -419,7 +422,7 @@ class TeredoClient(NativeFinder):
             "servers": self._servers.snapshot(),
             "managed": self._managed.snapshot(),
             "source": str(self._dormancy.address),
-            "peers": self._peers_snapshot(),
+            "peers": self._peers.snapshot(),
             "qualified": None if self._address is None else self._qualification.snapshot(),
         }
 

@@ -21,15 +21,11 @@ from v6ferry.addresses.teredo import decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
 from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList, mapped_endpoint
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.wire.icmpv6 import (
-    Icmpv6Type,
-    UnreachableCode,
-    icmpv6_error,
-    may_answer_with_error,
-)
+from v6ferry.wire.icmpv6 import Icmpv6Type, UnreachableCode, icmpv6_error, may_answer_with_error
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
     TEREDO_PORT,
+    DiscoveryType,
     Origin,
     TeredoDatagram,
     Trailers,
@@ -194,15 +190,18 @@ class TeredoNode(TeredoEngine):
             endpoints.append(replace(endpoints[0], port=peer.random_port))
         if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
             endpoints.append(peer.endpoint)
-        for endpoint in (*endpoints, *peer.alternates):
+        beside_us = () if peer.local_endpoint is None else (peer.local_endpoint,)
+        for endpoint in dict.fromkeys((*endpoints, *beside_us, *peer.alternates)):
             self._send_direct_bubble(peer, endpoint, now)
 
-    def _send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+    def _send_direct_bubble(
+        self, peer: Peer, endpoint: Endpoint, now: float, discovery: DiscoveryType | None = None
+    ) -> None:
         address = self._address_for(peer)
         if address is None:
             return
         peer.last_direct = now
-        trailers = Trailers(nonce=peer.their_nonce)
+        trailers = Trailers(nonce=peer.their_nonce, discovery=discovery)
         self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
 
     def _send_indirect_bubble(self, peer: Peer, now: float) -> None:
@@ -250,13 +249,13 @@ class TeredoNode(TeredoEngine):
         address, _destination = addresses_of(packet)
         known = self._peers.get(address)
         by_nonce = known is not None and datagram.trailers.nonce == known.nonce
-        is_known = known is not None and known.trusted and known.endpoint == source
+        is_known = known is not None and known.is_surely_at(source)
         if not (by_nonce or is_known or self._may_be_far_end(source)):
             return "outer source"
         if source.local_port and not self._has_port(address, source.local_port):
             return "port of ours that another peer has"
         parts = decode(address)
-        is_mapped = (known or Peer(address, 0, parts)).says_it_is_at(source)
+        is_mapped = (known or self._stranger(address)).says_it_is_at(source)
         if parts is not None and not (by_nonce or is_mapped or is_known):
             return "outer source is not the mapped address"
         peer = known or self._peer(address)
@@ -266,7 +265,8 @@ class TeredoNode(TeredoEngine):
         elif not is_bubble(packet) and not self._answers_look(peer, packet):
             self._deliveries.append(packet)
         moved = peer.endpoint != source
-        if peer.their_nonce is None and self._is_beside_us(peer, source):
+        is_unknown = peer.their_nonce is None and peer.local_endpoint != source
+        if is_unknown and self._is_beside_us(peer, source):
             # It would not know us there: its own bubble, which is on its way through our server,
             # brings the nonce for that.
             return None
@@ -275,8 +275,10 @@ class TeredoNode(TeredoEngine):
             # A peer found by its nonce cannot know that it was heard. And one that our NAT lets in
             # unasked need not wait until its other bubble has come through our server.
             is_quiet = now - peer.last_direct >= SHORTEST_ANSWER
-            if (by_nonce and moved) or is_quiet:
-                self._send_direct_bubble(peer, source, now)
+            is_asked = datagram.trailers.discovery is DiscoveryType.SOLICITATION
+            if (by_nonce and moved) or is_quiet or is_asked:
+                answer = DiscoveryType.ADVERTISEMENT if is_asked else None
+                self._send_direct_bubble(peer, source, now, answer)
         return None
 
     def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:
@@ -342,6 +344,10 @@ class TeredoNode(TeredoEngine):
 
     # The peers
 
+    def _stranger(self, address: IPv6Address) -> Peer:
+        """Someone of whom nothing is known, and nothing is to be remembered."""
+        return Peer(address, 0, decode(address))
+
     def _peer(self, address: IPv6Address) -> Peer:
         known = self._peers.get(address)
         if known is not None:
@@ -368,6 +374,11 @@ class TeredoNode(TeredoEngine):
         self._wake(peer, until)
         peer.admitted_until = until
 
+    def _suspend_peers(self) -> None:
+        """We have no address at the moment."""
+        for peer in self._peers:
+            self._let_go(peer)
+
     def _forget_peers(self) -> None:
         """Our own address is another one: nobody knows us any more."""
         for peer in list(self._peers):
@@ -375,20 +386,6 @@ class TeredoNode(TeredoEngine):
             self._peers.remove(peer)
 
     # Succession
-
-    def _peers_snapshot(self) -> list[list[Any]]:
-        """Peers that are known for sure, for a successor in the same boot."""
-        return [
-            [
-                str(one.address),
-                str(one.endpoint.address),
-                one.endpoint.port,
-                one.last_reception,
-                one.endpoint.local_port,
-            ]
-            for one in self._peers
-            if one.trusted and one.endpoint is not None
-        ]
 
     def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
         """Go on with a predecessor's peers.

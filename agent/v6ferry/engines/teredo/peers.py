@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from math import inf
+from typing import Any
 
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.forwarding.table import Endpoint
@@ -41,11 +42,15 @@ class Peer:
     last_use: float = -inf
     their_nonce: int | None = None
     """The one by which it knows our answers."""
+    local_endpoint: Endpoint | None = None
+    """Where it is on our own link, as it says there (section 5.2.8)."""
     alternates: tuple[Endpoint, ...] = ()
     """Where else it may be, as it says (RFC 6081 section 5.5)."""
     attempts: int = 0
     """Bubbles or echo requests sent since it was heard last."""
     last_attempt: float = -inf
+    solicited_at: float | None = None
+    """When it was asked straight after a silence (RFC 6081 section 5.6), and has not answered."""
     last_direct: float = -inf
     """When anything was sent straight to it."""
     last_indirect: float = -inf
@@ -88,6 +93,10 @@ class Peer:
             return False
         return endpoint.port in (parts.port, self.random_port)
 
+    def is_surely_at(self, endpoint: Endpoint) -> bool:
+        """Whether it has been heard from an endpoint for sure, or says on our link it is there."""
+        return endpoint == self.local_endpoint or (self.trusted and endpoint == self.endpoint)
+
     def told_random_port(self, port: int | None, now: float) -> bool:
         """It may have said where its NAT has it; return whether that is news to act on."""
         if port is None:
@@ -117,6 +126,7 @@ class Peer:
         self.endpoint, self.trusted = endpoint, True
         self.last_reception = self.last_use = now
         self.attempts, self.last_attempt, self.is_offer = 0, -inf, False
+        self.solicited_at = None
 
     def keep(self, packet: bytes) -> bool:
         """Keep a packet for it; False if an older one had to go."""
@@ -178,6 +188,20 @@ class PeerList:
             peer
             for group in (self._trusted, self._strangers)
             for peer in _oldest(group, now - LIFETIME)
+        ]
+
+    def snapshot(self) -> list[list[Any]]:
+        """Peers that are known for sure, for a successor in the same boot."""
+        return [
+            [
+                str(one.address),
+                str(one.endpoint.address),
+                one.endpoint.port,
+                one.last_reception,
+                one.endpoint.local_port,
+            ]
+            for one in self
+            if one.trusted and one.endpoint is not None
         ]
 
     def _shrink(self, group: OrderedDict[IPv6Address, Peer]) -> Peer | None:

@@ -307,7 +307,8 @@ class Qualification:
             return
         self.problem, self._pause = None, FIRST_PAUSE
         spread = EARLIEST_REFRESH + (1 - EARLIEST_REFRESH) * self._random.random()
-        self._refresh_at = now + self.interval * spread
+        # The NAT counts from what went out, not from the answer to it.
+        self._refresh_at = now - round_trip + self.interval * spread
         if seen == self.mapped:
             return
         moved, self.mapped = self.mapped is not None, seen

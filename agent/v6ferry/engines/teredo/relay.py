@@ -109,7 +109,7 @@ class TeredoRelay(TeredoNode):
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: the clients that are known."""
-        return {"peers": self._peers_snapshot()}
+        return {"peers": self._peers.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""

@@ -87,6 +87,8 @@ class TeredoClientSpec:
     """Each has an address in a managed network and nowhere else."""
     dormant_after: int
     """Seconds without use; 0 for never."""
+    local_discovery: bool
+    """Whether clients on the same link find each other without a server (section 5.2.8)."""
     globally_unique: bool
     secret: Secret | None
     route_metric: int
@@ -118,6 +120,7 @@ class TeredoClientSpec:
             last_resort=options.boolean("last_resort", True),
             managed_network_names=options.texts("managed_network_names", (), _name),
             dormant_after=options.integer("dormant_after", 0, 0, 604_800),
+            local_discovery=options.boolean("local_discovery", True),
             globally_unique=options.boolean("globally_unique", True),
             secret=_secret(options, identifier, key),
             route_metric=options.integer("route_metric", 3072, 1, 0x7FFF_FFFF),

@@ -26,7 +26,8 @@ from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Any
 
-from v6ferry.engines.teredo.node import ATTEMPTS, SWEEP, TeredoNode
+from v6ferry.engines.teredo.load_reduction import FrugalNode
+from v6ferry.engines.teredo.node import ATTEMPTS, SWEEP
 from v6ferry.engines.teredo.peers import TRUST, Peer
 from v6ferry.engines.teredo.qualification import LINK_LOCAL, Secret, Server, make_solicitation
 from v6ferry.forwarding.table import Endpoint
@@ -88,7 +89,7 @@ class _EchoTest:
     """External ports, by nonce."""
 
 
-class PredictingNode(TeredoNode):
+class PredictingNode(FrugalNode):
     """A node that has a port for each peer, where a symmetric NAT wants that.
 
     Args:

@@ -16,6 +16,7 @@ from v6ferry.engines.tunnel import (
 from v6ferry.forwarding.table import (
     PEERS,
     Encapsulation,
+    Endpoint,
     ForwardingRule,
     IngressRule,
     NearRule,
@@ -36,6 +37,7 @@ def teredo_table(
     peers: tuple[IPv6Network, ...] = (),
     near: tuple[NearRule, ...] = (),
     more_ports: Iterable[int] = (),
+    group: Endpoint | None = None,
 ) -> TunnelTable:
     """The table of an interface whose packets go to peers, and to nobody else.
 
@@ -48,6 +50,7 @@ def teredo_table(
         peers: prefixes of peers; without any, the engine alone sends and receives.
         near: which addresses may be on our side.
         more_ports: UDP ports of ours that single peers have to themselves.
+        group: multicast group that the engine listens to.
     """
     in_order = tuple(endpoints)
     ours = frozenset(in_order)
@@ -77,6 +80,7 @@ def teredo_table(
         source_rules=near,
         destination_rules=near,
         on_demand=True,
+        group=group,
     )
 
 

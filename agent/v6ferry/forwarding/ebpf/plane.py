@@ -32,10 +32,11 @@ from v6ferry.forwarding.tunnel import Control, PeerChanges, Tunnel
 from v6ferry.forwarding.userspace import UserspacePlane
 from v6ferry.system.bpf import BpfMap, BpfObject
 from v6ferry.system.errors import SystemFault
+from v6ferry.system.program_places import ProgramPlaces
 from v6ferry.system.sockets import Underlay
 from v6ferry.system.state import UnderlayRoute
 from v6ferry.system.sysctl import read_sysctl, write_sysctl
-from v6ferry.system.traffic_control import PRIORITY, Direction, TrafficControl
+from v6ferry.system.traffic_control import Direction
 from v6ferry.system.tun import Tun
 from v6ferry.system.uplinks import KERNEL_DRIVER, Uplink
 
@@ -77,7 +78,7 @@ class EbpfPlane(UserspacePlane):
         underlay: the raw sockets.
         clock: seconds, monotonic.
         programs: from ``load_programs``.
-        traffic_control: attaches them.
+        places: attaches them.
         kernel_driver: what is there while the kernel's own driver of protocol 41 is loaded.
     """
 
@@ -91,11 +92,11 @@ class EbpfPlane(UserspacePlane):
         underlay: Underlay,
         clock: Callable[[], float],
         programs: BpfObject,
-        traffic_control: TrafficControl,
+        places: ProgramPlaces,
         *,
         kernel_driver: Path = KERNEL_DRIVER,
     ) -> None:
-        super().__init__(loop, underlay, clock, traffic_control)
+        super().__init__(loop, underlay, clock, places)
         self._programs = programs
         self._kernel_driver = kernel_driver
         self._identifiers = Identifiers(int.from_bytes(os.urandom(4), "big"))
@@ -106,7 +107,6 @@ class EbpfPlane(UserspacePlane):
         self._uplinks: set[int] = set()
         now = programs.maps["common"].value(layout.index_key(0))
         self._generation = layout.generation_of(now) if now else 0
-        self._attached: set[tuple[int, Direction]] = set()
         programs.maps["tunnel_counters"].set_per_cpu(
             layout.index_key(layout.UNCLAIMED), bytes(layout.COUNTERS.size)
         )
@@ -235,7 +235,7 @@ class EbpfPlane(UserspacePlane):
             key = f"net/ipv4/conf/{interface}/forwarding"
             if read_sysctl(key) != "1":
                 write_sysctl(key, "1")
-            await self._attach(tun.index, Direction.EGRESS, "encapsulate")
+            await self._attach(tun.index, interface, Direction.EGRESS, "encapsulate")
             if self._on_tunnels.get(interface) != tun.index:
                 tun.take_super_packets(True)
                 self._on_tunnels[interface] = tun.index
@@ -262,7 +262,7 @@ class EbpfPlane(UserspacePlane):
             if index < layout.FEW:
                 few.update([(layout.index_key(index), layout.index_key(length + 1))])
             try:
-                await self._attach(index, Direction.INGRESS, "decapsulate")
+                await self._attach(index, uplink.name, Direction.INGRESS, "decapsulate")
                 await self._look_before(index, uplink.name)
             except SystemFault as fault:
                 self._note_fault(uplink.name, str(fault))
@@ -270,35 +270,27 @@ class EbpfPlane(UserspacePlane):
                 self._note_fault(uplink.name, None)
         for index, name in socket.if_nameindex():
             if index not in uplinks:
-                await self._traffic_control.detach(index, Direction.INGRESS)
-                self._note_fault(name, None)
-                self.before_ours.pop(name, None)
+                await self._places.detach(index, Direction.INGRESS)
+                if name not in self._tunnels:
+                    for told in (self.faults, self.before_ours, self.hooks):
+                        told.pop(name, None)
         # One that was removed or renamed goes without nothing any more.
         names = {name for _index, name in socket.if_nameindex()}
-        for told in (self.faults, self.before_ours):
+        for told in (self.faults, self.before_ours, self.hooks):
             for name in told.keys() - names:
                 del told[name]
         gone = self._uplinks - uplinks.keys()
         known.delete(map(layout.index_key, gone))
         few.update((layout.index_key(one), bytes(4)) for one in gone if one < layout.FEW)
         self._uplinks = set(uplinks)
-        self._attached = {
-            place for place in self._attached if place[1] is Direction.EGRESS or place[0] in uplinks
-        }
 
-    async def _attach(self, index: int, direction: Direction, program: str) -> None:
-        """Attach a program, unless this agent has already and it is still there."""
-        there = await self._traffic_control.filters(index, direction)
-        if (index, direction) in self._attached and any(one.is_ours for one in there):
-            return
-        await self._traffic_control.attach(
+    async def _attach(self, index: int, name: str, direction: Direction, program: str) -> None:
+        self.hooks[name] = await self._places.attach(
             index, direction, self._programs.programs[program], program
         )
-        self._attached.add((index, direction))
 
     async def _look_before(self, index: int, name: str) -> None:
-        there = await self._traffic_control.filters(index, Direction.INGRESS)
-        before = [one.name for one in there if one.priority < PRIORITY]
+        before = await self._places.before_ours(index, Direction.INGRESS)
         if before:
             self.before_ours[name] = ", ".join(before)
         else:

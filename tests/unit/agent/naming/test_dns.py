@@ -11,6 +11,7 @@ import time
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import pytest
 from v6ferry.naming.dns import DnsSource
@@ -21,6 +22,7 @@ ZONE = {
     "isatap.corp.example.": [("A", "10.0.0.1"), ("A", "10.0.0.2")],
     "alias.corp.example.": [("CNAME", "isatap.corp.example.")],
     "six.corp.example.": [("AAAA", "2001:db8::1")],
+    "both.corp.example.": [("A", "10.0.0.3"), ("AAAA", "2001:db8::3")],
     "plain.example.": [("A", "10.0.0.9")],
 }
 BROKEN = "broken.example."
@@ -54,7 +56,8 @@ class Server(asyncio.DatagramProtocol):
         self.transport.sendto(response.to_wire(), addr)
 
     def fill(self, response, name):
-        for kind in ("CNAME", "A"):
+        asked = dns.rdatatype.to_text(response.question[0].rdtype)
+        for kind in ("CNAME", asked):
             values = [value for k, value in ZONE[name] if k == kind]
             if values:
                 ttl = 60 if kind == "CNAME" else 300
@@ -90,6 +93,44 @@ def lookup(tmp_path):
         return asyncio.run(ask())
 
     return run
+
+
+@pytest.fixture
+def remaining(tmp_path):
+    """For how long the DNS lets a name have some addresses."""
+
+    def run(name, *addresses):
+        path = tmp_path / "resolv.conf"
+        path.write_text("nameserver 127.0.0.1\nsearch empty.example corp.example\n")
+
+        async def ask():
+            async with running_server() as (_server, port):
+                settings = ResolverSettings(path, hostname=lambda: "host")
+                return await DnsSource(settings, port=port, timeout=1).remaining(name, addresses)
+
+        return asyncio.run(ask())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "addresses", "seconds"),
+    [
+        ("both.corp.example", ("2001:db8::3", "10.0.0.3"), 300),
+        ("both", ("10.0.0.3",), 300),  # a rule that leads to IPv4 alone
+        ("both.corp.example", ("10.0.0.3", "10.0.0.4"), None),
+        ("both.corp.example", ("10.0.0.4",), None),  # it is in /etc/hosts
+        ("alias.corp.example", ("10.0.0.1", "10.0.0.2"), 60),  # the CNAME's is the shortest
+        ("six.corp.example", ("2001:db8::1",), 300),
+        ("nobody.corp.example", ("10.0.0.3",), None),
+        ("x.broken.example", ("10.0.0.3",), None),
+        ("printer.corp.example", ("fe80::1%eth0",), None),
+    ],
+)
+def test_addresses_may_be_used_as_long_as_the_dns_says_rfc1035_3_2_1(
+    remaining, name, addresses, seconds
+):
+    assert remaining(name, *addresses) == seconds
 
 
 def test_single_label_is_asked_in_each_search_domain_and_never_alone(lookup):

@@ -148,14 +148,21 @@ def test_events_of_connections_that_have_ended_are_nothing(pair):
     assert client.rule.active == 0
 
 
-def test_protocols_are_told_apart_by_who_speaks_first():
+@pytest.fixture
+def listening():
+    """A rule, and its listening socket."""
     rule = Rule("x")
-    listening = socket.create_server(("127.0.0.1", 0))
-    listener = Listener(listening, ("127.0.0.1", 0), 4)
-    rule.listeners[listener.where] = listener
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = Listener(sock, ("127.0.0.1", 0), 4)
+        rule.listeners[listener.where] = listener
+        yield rule, sock
+
+
+def test_protocols_are_told_apart_by_who_speaks_first(listening):
+    rule, sock = listening
 
     def defers():
-        return listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) > 0
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) > 0
 
     for _turn in range(DEFER_AFTER - 1):
         rule.client_spoke_first()
@@ -167,7 +174,39 @@ def test_protocols_are_told_apart_by_who_speaks_first():
     for _turn in range(DEFER_AFTER):
         rule.client_spoke_first()
     assert not defers()
-    listening.close()
+
+
+def test_clients_that_speak_twice_get_acknowledgements_at_once(listening):
+    rule, sock = listening
+
+    def acknowledges_at_once():
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) > 0
+
+    assert acknowledges_at_once()
+    for _turn in range(DEFER_AFTER):
+        rule.client_spoke_first()
+    assert not acknowledges_at_once()
+    rule.client_spoke_again()
+    assert acknowledges_at_once()
+    for _turn in range(DEFER_AFTER):
+        rule.client_spoke_first()
+    assert acknowledges_at_once()
+
+
+def test_a_client_speaks_twice_when_no_answer_is_between_rfc9293_3_7_4(pair):
+    relay, client, server, outer_client, outer_server = pair
+    for end, data, speaks_twice in (
+        (outer_client, b"question", None),
+        (outer_server, b"answer", None),
+        (outer_client, b"another", None),
+    ):
+        end.sendall(data)
+        relay.pump(client if end is outer_client else server, EPOLLIN)
+        assert client.rule.delays is speaks_twice
+    client.carried, server.carried = 8, 0
+    outer_client.sendall(b"and more of it")
+    relay.pump(client, EPOLLIN)
+    assert client.rule.delays is False
 
 
 def test_durations_are_counted_by_powers_of_two():

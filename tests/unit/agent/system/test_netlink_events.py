@@ -26,6 +26,9 @@ def message(message_type: int, family: int, length: int = 32) -> bytes:
         (21, socket.AF_INET6, "ipv6-address"),
         (24, socket.AF_INET, "ipv4-route"),
         (25, socket.AF_INET6, "ipv6-route"),
+        (37, socket.AF_UNSPEC, "filter"),
+        (44, socket.AF_UNSPEC, "filter"),
+        (45, socket.AF_UNSPEC, "filter"),
     ],
 )
 def test_kind_of_an_event(message_type, family, kind):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a client finds out by which relay a native host is reached (RFC 4380 section 5.2.9)."""
+"""How a client finds the relay of a native host (RFC 4380 section 5.2.9)."""
 
 from __future__ import annotations
 
+from v6ferry.engines.teredo.local_discovery import DiscoveringNode
 from v6ferry.engines.teredo.node import RETRY
 from v6ferry.engines.teredo.peers import QUEUE_LENGTH, Peer
-from v6ferry.engines.teredo.symmetric import PredictingNode
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.icmpv6 import Icmpv6Type, icmpv6_packet
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH, NEXT_HEADER_ICMPV6
@@ -14,19 +14,18 @@ from v6ferry.wire.teredo import TEREDO_PORT, TeredoDatagram, is_bubble
 _ECHO_DATA_LENGTH = 8
 
 
-class NativeFinder(PredictingNode):
-    """A node that sends native hosts echo requests through its server."""
+class PingingNode(DiscoveringNode):
+    """A node that sends echo requests through its server; the answers come by the hosts' relays."""
 
     def _look_for_native(self, peer: Peer, now: float) -> None:
-        """The answer to an echo request comes by the host's relay (section 5.2.9)."""
-        source, asked = self._address_for(peer), self._asked_server()
-        if source is None or asked is None:
+        asked, address = self._asked_server(), self._address_for(peer)
+        if address is None or asked is None:
             return
         if peer.echo_data is None:
             peer.echo_data = self._random.randbytes(_ECHO_DATA_LENGTH)
         header = bytes((Icmpv6Type.ECHO_REQUEST, 0, 0, 0)) + self._random.randbytes(2)
         message = header + peer.attempts.to_bytes(2, "big") + peer.echo_data
-        packet = icmpv6_packet(source, peer.address, message, hop_limit=64)
+        packet = icmpv6_packet(address, peer.address, message, hop_limit=64)
         self._send(TeredoDatagram(packet), Endpoint(asked[0].primary, TEREDO_PORT))
 
     def _answers_look(self, peer: Peer, packet: bytes) -> bool:
