@@ -86,13 +86,6 @@ options:
         ISATAP or of 6to4.
     type: bool
     default: true
-  local_discovery:
-    description:
-      - Whether the client says on its own links that it is there, by a multicast every 200 to 300
-        seconds, so that clients behind the same NAT find each other without a server (RFC 4380
-        section 5.2.8).
-    type: bool
-    default: true
   managed_network_names:
     description:
       - Names that have an IPv4 address in a managed network and nowhere else, such as that of a
@@ -112,6 +105,13 @@ options:
         time, as others cannot reach a dormant client.
     type: int
     default: 0
+  local_discovery:
+    description:
+      - Whether the client says on its own links that it is there, by a multicast every 200 to 300
+        seconds, so that clients behind the same NAT find each other without a server (RFC 4380
+        section 5.2.8).
+    type: bool
+    default: true
   globally_unique:
     description:
       - Whether only globally unique IPv4 addresses are spoken to, as RFC 4380 wants it on the
@@ -169,8 +169,8 @@ EXAMPLES = r"""
     longest_refresh_interval: 120
     cone_bit: true
     last_resort: false
-    local_discovery: false
     dormant_after: 900
+    local_discovery: false
     globally_unique: false
     client_identifier: laptop
     key: "{{ vault_laptop_key }}"
@@ -283,9 +283,9 @@ SPEC = {
     "longest_refresh_interval": {"type": "int"},
     "cone_bit": {"type": "bool", "default": False},
     "last_resort": {"type": "bool", "default": True},
-    "local_discovery": {"type": "bool", "default": True},
     "managed_network_names": {"type": "list", "elements": "str", "default": []},
     "dormant_after": {"type": "int", "default": 0},
+    "local_discovery": {"type": "bool", "default": True},
     "globally_unique": {"type": "bool", "default": True},
     "client_identifier": {"type": "str"},
     "key": {"type": "str", "no_log": True},

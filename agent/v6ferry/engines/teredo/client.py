@@ -81,6 +81,8 @@ class TeredoClient(PingingNode):
         """What a predecessor knew, until it is used or out of date."""
         self._begin_anew()
         self._address: IPv6Address | None = None
+        self._former_address: IPv6Address | None = None
+        """The last one: peers know us by it if it comes back."""
         self._secondary_port: int | None = None
         self._known: tuple[object, ...] = ()
         """What ``_address`` was made of."""
@@ -190,18 +192,12 @@ class TeredoClient(PingingNode):
     # Qualification
 
     def _begin_anew(self) -> None:
-        spec = self._spec
+        spec, secret, first = self._spec, self._spec.secret, self._spec.refresh_interval
         self._qualification = Qualification(
-            self._random,
-            secret=spec.secret,
-            probes_cone=spec.cone_bit,
-            interval=spec.refresh_interval,
+            self._random, secret=secret, probes_cone=spec.cone_bit, interval=first
         )
         self._interval = RefreshInterval(
-            self._random,
-            first=spec.refresh_interval,
-            longest=spec.longest_refresh_interval,
-            secret=spec.secret,
+            self._random, first=first, longest=spec.longest_refresh_interval, secret=secret
         )
 
     def _ask(self, now: float) -> None:
@@ -236,12 +232,14 @@ class TeredoClient(PingingNode):
         address = self._formed_address()
         if address != self._address:
             inherits = self._address is None and self._inherited is not None
-            self._address = address
-            self._wanted = None
+            self._address, self._wanted = address, None
             if inherits:
                 self._inherited = None
-            else:
+            elif address is None:
+                self._suspend_peers()
+            elif address != self._former_address:
                 self._forget_peers()
+            self._former_address = address or self._former_address
             self._discover(now)
         if address is not None:
             for packet in self._dormancy.settled(address, now):
@@ -265,8 +263,8 @@ class TeredoClient(PingingNode):
         if self._spec.type == "natawareclient" and found.nat is Nat.NONE:
             return None
         flags = self._flags | (TEREDO_CONE_FLAG if found.nat is Nat.CONE else 0)
-        server = found.server.primary
-        return TeredoAddress(server, found.mapped.address, found.mapped.port, flags).encode()
+        mapped, server = found.mapped, found.server.primary
+        return TeredoAddress(server, mapped.address, mapped.port, flags).encode()
 
     def _idle(self) -> str | None:
         return why_not_used(self._spec, self._facts, self._managed)
@@ -367,7 +365,7 @@ class TeredoClient(PingingNode):
         """See ``Engine.status``; idle as the type wants it is ready."""
         found, idle = self._qualification, self._idle()
         mapped, choice, state = found.mapped, self._choice(), self._state(idle)
-        unresolved = [] if idle else self._servers.unresolved(self._spec)
+        unresolved = () if idle else self._servers.unresolved(self._spec)
         return {
             "ready": state in (State.DORMANT, State.QUALIFIED) or bool(idle),
             "state": state.value,

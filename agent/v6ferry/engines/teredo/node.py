@@ -374,6 +374,11 @@ class TeredoNode(TeredoEngine):
         self._wake(peer, until)
         peer.admitted_until = until
 
+    def _suspend_peers(self) -> None:
+        """We have no address at the moment."""
+        for peer in self._peers:
+            self._let_go(peer)
+
     def _forget_peers(self) -> None:
         """Our own address is another one: nobody knows us any more."""
         for peer in list(self._peers):

@@ -307,7 +307,7 @@ class Qualification:
             return
         self.problem, self._pause = None, FIRST_PAUSE
         spread = EARLIEST_REFRESH + (1 - EARLIEST_REFRESH) * self._random.random()
-        # From when it was asked: the NAT counts from then on.
+        # The NAT counts from what went out, not from the answer to it.
         self._refresh_at = now - round_trip + self.interval * spread
         if seen == self.mapped:
             return

@@ -83,12 +83,12 @@ class TeredoClientSpec:
     """Seconds up to which it may be learned; None not to learn it."""
     cone_bit: bool
     last_resort: bool
-    local_discovery: bool
-    """Whether clients on the same link find each other without a server (section 5.2.8)."""
     managed_network_names: tuple[str, ...]
     """Each has an address in a managed network and nowhere else."""
     dormant_after: int
     """Seconds without use; 0 for never."""
+    local_discovery: bool
+    """Whether clients on the same link find each other without a server (section 5.2.8)."""
     globally_unique: bool
     secret: Secret | None
     route_metric: int
@@ -118,9 +118,9 @@ class TeredoClientSpec:
             longest_refresh_interval=options.optional_integer("longest_refresh_interval", 5, 3600),
             cone_bit=options.boolean("cone_bit", False),
             last_resort=options.boolean("last_resort", True),
-            local_discovery=options.boolean("local_discovery", True),
             managed_network_names=options.texts("managed_network_names", (), _name),
             dormant_after=options.integer("dormant_after", 0, 0, 604_800),
+            local_discovery=options.boolean("local_discovery", True),
             globally_unique=options.boolean("globally_unique", True),
             secret=_secret(options, identifier, key),
             route_metric=options.integer("route_metric", 3072, 1, 0x7FFF_FFFF),

@@ -240,6 +240,64 @@ def test_client_survives_that_its_server_is_away():
     assert a.ping(b.address) is not None
 
 
+def test_peers_are_kept_when_the_same_address_comes_back():
+    world = World()
+    a, b = world.client(Kind.PORT_RESTRICTED), world.client(Kind.PORT_RESTRICTED)
+    world.internet.run(5)
+    before = a.address
+    assert a.ping(b.address) is not None
+    world.internet.detach(SERVER)
+    while a.status["ready"]:
+        world.internet.run(1)
+    assert (a.status["peers"], a.peers) == (1, {})  # nothing goes without an address
+    world.internet.attach(SERVER, world.server)
+    while not a.status["ready"]:
+        world.internet.run(1)
+    assert (a.address, a.status["peers"]) == (before, 1)
+
+
+def test_peers_of_another_address_are_forgotten():
+    world = World()
+    a, b = world.client(Kind.PORT_RESTRICTED), world.client(Kind.PORT_RESTRICTED)
+    world.internet.run(5)
+    assert a.ping(b.address) is not None
+    a.nat.reboot()
+    world.internet.run(31)
+    assert a.status["peers"] == 0
+
+
+@pytest.mark.parametrize("seconds", [1.0, 100.0, 1e6])
+def test_jump_of_the_clock_does_no_harm(seconds):
+    """The clock counts suspension and no more, but what jumps all the same is survived."""
+    world = World()
+    a, b = world.client(Kind.PORT_RESTRICTED), world.client(Kind.SYMMETRIC)
+    world.internet.run(5)
+    b_address = b.address
+    world.internet.now += seconds
+    world.internet.run(40)
+    assert a.status["ready"]
+    assert b.status["ready"]
+    assert world.relay.status["ready"]
+    assert (b.address == b_address) is (seconds < 180)
+    assert a.ping(world.native.address) is not None
+    assert b.ping(world.native.address, 2) is not None
+
+
+def test_clock_that_goes_back_does_no_harm():
+    world = World()
+    a, b = world.client(Kind.PORT_RESTRICTED), world.client(Kind.PORT_RESTRICTED)
+    world.internet.run(100)
+    assert a.ping(b.address) is not None
+    for machine in (a, b):
+        machine.engine.handle_timer(world.internet.now - 60)
+        machine.engine.find_peer(
+            echo_request(machine.address, world.native.address, 5), world.internet.now - 60
+        )
+        machine.pump()
+    world.internet.run(120)
+    assert a.ping(b.address, 2) is not None
+
+
 def test_client_wakes_after_a_day_of_sleep():
     """The clock counts suspension, so everything is due at once."""
     world = World()

@@ -60,7 +60,7 @@ def test_interval_is_doubled_until_the_nat_forgets_rfc4380_5_2_7(kind):
     since = world.internet.now
     world.internet.run(3600)
     gaps = [after - early for early, after in pairwise(refreshes(world, client, since))]
-    assert all(45 <= gap <= 60.05 for gap in gaps)
+    assert all(45 <= gap <= 60 for gap in gaps)
     assert max(gaps) - min(gaps) > 5  # randomised between 75 and 100 % of it
     assert client.address == before
 
@@ -124,12 +124,9 @@ def test_new_mapping_is_found_out_about_anew():
     assert client.status["refresh_interval"] == 120
     before = client.address
     client.nat.reboot()
-    for _second in range(121):
-        world.internet.run(1)
-        if client.address not in (before, None):
-            break
-    assert client.address not in (before, None)
-    assert client.status["refresh_interval"] == 30
+    world.internet.run(121)
+    assert client.address != before
+    assert client.status["refresh_interval"] < 120
     world.internet.run(1000)
     assert client.status["refresh_interval"] == 120
 
