@@ -150,7 +150,7 @@ def hooks(host) -> list[str]:
 
 
 def add_foreign_filter(host, preference: int) -> None:
-    host.run(["tc", "qdisc", "add", "dev", "eth0", "clsact"])
+    host.run(["tc", "qdisc", "replace", "dev", "eth0", "clsact"])
     host.run(["sh", "-c", FOREIGN.format(pref=preference)])
 
 
@@ -182,6 +182,8 @@ def test_program_is_before_filters_only_while_there_are_none_of_others(lab):
     set_up(lab)
     assert hooks(a) == ["TCX"]
     assert agent(a)["hooks"] == {"eth0": "TCX", "isatap0": "TCX"}
+    # Whoever adds a queueing discipline has the kernel stop the interface for a moment.
+    a.run(["tc", "qdisc", "add", "dev", "eth0", "clsact"])
     ping = stream(a, C, 4)
     add_foreign_filter(a, 50000)
     eventually(lambda: hooks(a) == ["clsact"])
