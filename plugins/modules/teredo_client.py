@@ -26,12 +26,16 @@ options:
     default: teredo0
   type:
     description:
-      - V(client) has an address whatever NAT there is, V(natawareclient) only behind one, and
-        V(disabled) keeps the declaration but does nothing.
+      - V(client) has an address whatever NAT there is, but none in a managed network; see
+        O(managed_network_names).
+      - V(enterpriseclient) has one in managed networks, too.
+      - V(natawareclient) is a V(client) behind a NAT only, and V(disabled) keeps the declaration
+        but does nothing.
       - What C(netsh interface teredo set state type=) sets.
     type: str
     choices:
       - client
+      - enterpriseclient
       - natawareclient
       - disabled
     default: client
@@ -61,6 +65,15 @@ options:
       - What C(netsh interface teredo set state refreshinterval=) sets.
     type: int
     default: 30
+  longest_refresh_interval:
+    description:
+      - Find out how long the NAT remembers, from a second UDP port, and ask the server as seldom as
+        that allows, but every so many seconds at least (RFC 4380 section 5.2.7, where 120 is the
+        greatest value).
+      - O(refresh_interval) is tried first and then the double of it, and so on; if the NAT forgets
+        sooner than that, the half.
+      - If not given, O(refresh_interval) is used as it is.
+    type: int
   cone_bit:
     description:
       - Whether to find out if the NAT is a cone NAT, and to say so in the address, as in RFC
@@ -69,10 +82,29 @@ options:
     default: false
   last_resort:
     description:
-      - Whether Teredo is idle while another interface has a global IPv6 address, native or
-        6to4.
+      - Whether Teredo is idle while another interface has a global IPv6 address, be it native, of
+        ISATAP or of 6to4.
     type: bool
     default: true
+  managed_network_names:
+    description:
+      - Names that have an IPv4 address in a managed network and nowhere else, such as that of a
+        domain of Active Directory, which is the name of its controllers.
+      - While one of them has an address, the host is in a managed network, where O(type=client) and
+        O(type=natawareclient) are off. The host looks again after a minute at the latest.
+      - Without any, no network is taken for a managed one.
+    type: list
+    elements: str
+    default: []
+  dormant_after:
+    description:
+      - After how many seconds without use the client is dormant, 60 at least. It is dormant in the
+        beginning, too, and asks no server until something is sent to an IPv6 host, as the
+        client of Windows Vista.
+      - V(0) is for never. That is for hosts that are to be reached, and for whatever runs all the
+        time, as others cannot reach a dormant client.
+    type: int
+    default: 0
   local_discovery:
     description:
       - Whether the client says on its own links that it is there, by a multicast every 200 to 300
@@ -134,8 +166,10 @@ EXAMPLES = r"""
     secondary_server: 10.0.0.9
     client_port: 34567
     refresh_interval: 60
+    longest_refresh_interval: 120
     cone_bit: true
     last_resort: false
+    dormant_after: 900
     local_discovery: false
     globally_unique: false
     client_identifier: laptop
@@ -143,6 +177,12 @@ EXAMPLES = r"""
     route_metric: 4096
     server_refresh_interval: 600
     most_peers: 256
+
+- name: Have it on the road, and off in the company's own network
+  v6ops.transition.teredo_client:
+    type: client
+    servers: [teredo.example.com]
+    managed_network_names: [corp.example.com]
 
 - name: Have it on one uplink, with peers of one network alone
   v6ops.transition.teredo_client:
@@ -174,7 +214,7 @@ status:
   type: dict
   contains:
     ready:
-      description: Whether there is an address, or none is wanted.
+      description: Whether there is an address, or none is wanted now.
       type: bool
       sample: true
     summary:
@@ -185,6 +225,10 @@ status:
       description: The tunnel interface.
       type: str
       sample: teredo0
+    state:
+      description: V(offline), V(dormant), V(probe) or V(qualified), as netsh says it.
+      type: str
+      sample: qualified
     nat:
       description: >-
         What NAT there is, as far as is known: V(none), V(cone), V(restricted), V(symmetric) or
@@ -205,6 +249,14 @@ status:
       description: The UDP port at which the server sees the client.
       type: int
       sample: 8192
+    refresh_interval:
+      description: After how many seconds the server is asked again, at most.
+      type: int
+      sample: 60
+    refresh_interval_is_learned:
+      description: Whether the NAT has been seen to remember for so long.
+      type: bool
+      sample: true
     counters:
       description: Packets by what became of them.
       type: dict
@@ -221,15 +273,18 @@ SPEC = {
     **TUNNEL_OPTIONS,
     "type": {
         "type": "str",
-        "choices": ["client", "natawareclient", "disabled"],
+        "choices": ["client", "enterpriseclient", "natawareclient", "disabled"],
         "default": "client",
     },
     "servers": {"type": "list", "elements": "str", "default": []},
     "secondary_server": {"type": "str"},
     "client_port": {"type": "int", "default": 0},
     "refresh_interval": {"type": "int", "default": 30},
+    "longest_refresh_interval": {"type": "int"},
     "cone_bit": {"type": "bool", "default": False},
     "last_resort": {"type": "bool", "default": True},
+    "managed_network_names": {"type": "list", "elements": "str", "default": []},
+    "dormant_after": {"type": "int", "default": 0},
     "local_discovery": {"type": "bool", "default": True},
     "globally_unique": {"type": "bool", "default": True},
     "client_identifier": {"type": "str"},

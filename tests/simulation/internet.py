@@ -55,7 +55,8 @@ class Internet:
         """Let time pass."""
         end = self.now + seconds
         while self._events and self._events[0][0] <= end:
-            self.now, _serial, what = heapq.heappop(self._events)
+            when, _serial, what = heapq.heappop(self._events)
+            self.now = max(self.now, when)  # a clock that has jumped does not go back
             what()
         self.now = end
 

@@ -12,7 +12,9 @@ from .format import format_isatap
 from .ipv4_embedded import compatible_ipv4, mapped_ipv4
 from .teredo import TeredoAddress
 
-Kind = Literal["isatap", "6to4", "teredo", "ipv4-mapped", "ipv4-compatible", "native"]
+Kind = Literal[
+    "isatap", "6to4", "teredo", "teredo-obsolete", "ipv4-mapped", "ipv4-compatible", "native"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def decode(address: IPv6Address) -> TransitionAddress:
     if (parts := teredo.decode(address)) is not None:
         # The identifier of a Teredo address is port and address, never an ISATAP one.
         return TransitionAddress(address, "teredo", parts.client, teredo=parts)
+    if (parts := teredo.decode_obsolete(address)) is not None:
+        return TransitionAddress(address, "teredo-obsolete", parts.client, teredo=parts)
     if (ipv4 := mapped_ipv4(address)) is not None:
         return TransitionAddress(address, "ipv4-mapped", ipv4)
     if (ipv4 := compatible_ipv4(address)) is not None:

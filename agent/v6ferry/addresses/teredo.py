@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 TEREDO_PREFIX = IPv6Network("2001::/32")
+OBSOLETE_TEREDO_PREFIX = IPv6Network("3ffe:831f::/32")
+"""Of Windows XP before its Service Pack 3, from the 6bone, whose addresses went back to IANA (RFC
+3701): nobody is reached there any more."""
 TEREDO_CONE_FLAG = 0x8000
 
-_TEREDO = 0x20010000
+_TEREDO, _OBSOLETE = 0x20010000, 0x3FFE831F
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,15 @@ class TeredoAddress:
 
 def decode(address: IPv6Address) -> TeredoAddress | None:
     """Return the parts of ``address``, None if it is not a Teredo address."""
-    value = int(address)
-    if value >> 96 != _TEREDO:
-        return None
+    return _parts(int(address)) if int(address) >> 96 == _TEREDO else None
+
+
+def decode_obsolete(address: IPv6Address) -> TeredoAddress | None:
+    """Return the parts of an address under the obsolete prefix, None if it is none of those."""
+    return _parts(int(address)) if int(address) >> 96 == _OBSOLETE else None
+
+
+def _parts(value: int) -> TeredoAddress:
     return TeredoAddress(
         server=IPv4Address(value >> 64 & 0xFFFFFFFF),
         client=IPv4Address(value & 0xFFFFFFFF ^ 0xFFFFFFFF),

@@ -72,6 +72,8 @@ def _resource(one: Answer) -> Iterable[str]:
 
 
 def _teredo_only(status: Answer) -> Iterable[str]:
+    if "state" in status:
+        yield f"  state       {status['state']} ({status['type']})"
     if status.get("nat"):
         mapped = status["mapped_address"]
         seen = f", seen as {mapped} port {status['mapped_port']}" if mapped else ""
@@ -80,6 +82,9 @@ def _teredo_only(status: Answer) -> Iterable[str]:
         yield f"  NAT         {status['nat']}{ports}{seen}"
     if status.get("server"):
         yield f"  server      {status['server']}"
+    if "refresh_interval" in status:
+        how = ", as the NAT lets us" if status["refresh_interval_is_learned"] else ""
+        yield f"  refresh     after {status['refresh_interval']:g} s at most{how}"
     for why, number in status.get("discarded", {}).items():
         yield f"  discarded   {number} {why}"
 

@@ -98,7 +98,7 @@ async def explain(
     else:
         return trail.end(False, f"{route.interface} has no IPv6 address to send from")
     trail.found["source"] = format_isatap(inner_source)
-    trail.nat(runner.status())
+    trail.teredo(runner.status())
     return await _through_tunnel(trail, host, table, inner_source)
 
 
@@ -117,7 +117,9 @@ def _idle(supervisor: Supervisor, host: Host) -> dict[str, str]:
     return {
         runner.resource.label: str(runner.status()["summary"])
         for interface, runner in _tunnels(supervisor).items()
-        if (table := tables.get(interface)) is None or not table.local_endpoints
+        if (table := tables.get(interface)) is None
+        or not table.local_endpoints
+        or runner.status().get("state") == "offline"
     }
 
 
@@ -223,6 +225,11 @@ class _Trail:
         known = decode(destination)
         embedded = f", of IPv4 host {known.embedded_ipv4}" if known.embedded_ipv4 else ""
         self.step(f"{self.found['destination']}: {known.kind} address{embedded}")
+        if known.kind == "teredo-obsolete":
+            self.step(
+                "3ffe:831f::/32 was the Teredo prefix of Windows XP; nobody has it any more, and"
+                " clients, servers and relays refuse it (RFC 4380 has 2001::/32)"
+            )
 
     def step(self, line: str) -> None:
         self._steps.append(line)
@@ -234,8 +241,12 @@ class _Trail:
         start = "" if route.source is None else f", from {format_isatap(route.source)}"
         self.step(f"the kernel routes it {way} through {route.interface}{start}")
 
-    def nat(self, status: Mapping[str, Any]) -> None:
-        """Say what NAT is before a Teredo client, where that says who can be reached."""
+    def teredo(self, status: Mapping[str, Any]) -> None:
+        """Say what a Teredo client has to do first, and whom its NAT lets it reach."""
+        if status.get("state") in ("dormant", "probe"):
+            self.found["state"] = status["state"]
+            has = "asks its server as soon as a packet comes" * (status["state"] == "dormant")
+            self.step(f"the Teredo client has no address so far: it {has or 'asks its server'}")
         if status.get("nat") == "symmetric":
             self.found["nat"], choice = status["nat"], status["port_choice"]
             self.found["port_choice"] = choice

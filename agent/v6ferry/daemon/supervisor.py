@@ -130,8 +130,14 @@ class Supervisor:
         links = await netlink.links.facts(exclude=own)
         self._host.links.update_facts(links)
         addresses = await netlink.host_ipv6_addresses()
-        preferred = await netlink.preferred_ipv6_addresses(exclude=own)
-        return replace(facts, host_addresses=addresses, links=links, preferred_addresses=preferred)
+        preferred = await netlink.preferred_ipv6_addresses()
+        return replace(
+            facts,
+            host_addresses=addresses,
+            links=links,
+            preferred_addresses={one: ips for one, ips in preferred.items() if one not in own},
+            tunnel_addresses={one: ips for one, ips in preferred.items() if one in own},
+        )
 
     async def _settle_uplinks(self) -> None:
         """Let the plane know the ways to the underlay, as long as there are tunnels."""

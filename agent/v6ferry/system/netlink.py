@@ -148,14 +148,8 @@ class Netlink:
         messages = await self._dump("addr", family=socket.AF_INET6)
         return frozenset(ipv6_address_in(message) for message in messages)
 
-    async def preferred_ipv6_addresses(
-        self, exclude: Collection[str] = ()
-    ) -> dict[str, tuple[IPv6Address, ...]]:
-        """Return, by interface, the IPv6 addresses of global scope that programs may use.
-
-        Args:
-            exclude: Names of interfaces to leave out.
-        """
+    async def preferred_ipv6_addresses(self) -> dict[str, tuple[IPv6Address, ...]]:
+        """Return, by interface, the IPv6 addresses of global scope that programs may use."""
         found: dict[str, tuple[IPv6Address, ...]] = {}
         for message in await self._dump("addr", family=socket.AF_INET6):
             if message["scope"] or message.get("IFA_FLAGS", 0) & _IFA_F_UNUSABLE:
@@ -164,8 +158,7 @@ class Netlink:
                 name = socket.if_indextoname(message["index"])
             except OSError:
                 continue  # it has vanished since
-            if name not in exclude:
-                found[name] = (*found.get(name, ()), ipv6_address_in(message))
+            found[name] = (*found.get(name, ()), ipv6_address_in(message))
         return found
 
     async def foreign_routes(self, name: str) -> tuple[Route, ...]:

@@ -75,6 +75,8 @@ class HostFacts:
     preferred_addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
     """By interface, IPv6 addresses of global scope that are unique and not deprecated, but for
     those of this agent's tunnels."""
+    tunnel_addresses: Mapping[str, tuple[IPv6Address, ...]] = field(default_factory=dict)
+    """The same of this agent's tunnels."""
     foreign_routes: tuple[Route, ...] = ()
     """Routes through the engine's tunnel interface that somebody else has set (FRR, `ip route`)."""
     links: Mapping[str, LinkFacts] = field(default_factory=dict)

@@ -66,6 +66,41 @@ def test_client_comes_back_when_its_server_does(lab: Lab) -> None:
     assert pings(lab["a"], teredo_address(lab["b"], "teredo0"), wait=4)
 
 
+def test_dormant_client_is_woken_up_by_the_first_packet(lab: Lab) -> None:
+    target = teredo_address(lab["b"], "teredo0")
+    remove(lab["a"], "teredo_client")
+    apply(lab["a"], "teredo_client", servers=[SERVER], dormant_after=600, wait=5)
+    assert status(lab["a"])["state"] == "dormant"
+    said = lab["a"].v6ferry("explain", target).stdout
+    assert "it asks its server as soon as a packet comes" in said
+    with lab["anat"].capture("wan", f"udp and host {SERVER}") as capture:
+        assert status(lab["a"])["state"] == "dormant"
+        refused = lab["a"].run(["ping", "-6", "-c", "1", "-W", "2", target], check=False)
+    assert "Address unreachable" in refused.stdout
+    assert capture.packets != []
+    assert status(lab["a"])["state"] == "qualified"
+    assert pings(lab["a"], target, wait=4)
+
+
+def test_native_ipv6_is_preferred_and_explain_says_so(lab: Lab) -> None:
+    native = ["2001:db8:77::1/64", "dev", "lo"]
+    lab["a"].run(["ip", "-6", "address", "add", *native, "nodad"])
+    eventually(lambda: status(lab["a"])["state"] == "offline")
+    said = lab["a"].v6ferry("explain", "2001:db8:77::2").stdout
+    assert "carries nothing at the moment: idle: there is native IPv6, 2001:db8:77::1 on lo" in said
+    lab["a"].run(["ip", "-6", "address", "del", *native])
+    eventually(lambda: status(lab["a"])["state"] == "qualified")
+
+
+def test_managed_network_is_told_by_a_name(lab: Lab) -> None:
+    lab["a"].write("/etc/hosts", "10.0.0.53 corp.example.com\n")
+    spec = {"servers": [SERVER], "managed_network_names": ["corp.example.com"]}
+    apply(lab["a"], "teredo_client", **spec)
+    eventually(lambda: "this is a managed network" in status(lab["a"])["summary"])
+    apply(lab["a"], "teredo_client", type="enterpriseclient", **spec)
+    eventually(lambda: status(lab["a"])["state"] == "qualified")
+
+
 def test_removal_leaves_nothing(lab: Lab) -> None:
     remove(lab["a"], "teredo_client")
     assert "teredo0" not in lab["a"].run(["ip", "-o", "link"]).stdout

@@ -5,6 +5,10 @@
 ``client``           has an address from a server and reaches other clients and native hosts
 ``relay``            forwards between clients and native hosts
 ``qualification``    how a client gets its address and learns of its NAT
+``use``              whether a client is used: its type, managed networks, the last resort
+``dormancy``         a client that sleeps until it is needed
+``interval``         how long a client's NAT remembers
+``servers``          the servers that a client was told of
 ``node``             what clients and relays have in common: finding peers
 ``symmetric``        being found behind a symmetric NAT whose ports can be foreseen
 ``local_discovery``  finding clients on the same link

@@ -17,9 +17,9 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from v6ferry.addresses.teredo import TeredoAddress, decode
+from v6ferry.addresses.teredo import decode
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
-from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList
+from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList, mapped_endpoint
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.icmpv6 import Icmpv6Type, UnreachableCode, icmpv6_error, may_answer_with_error
 from v6ferry.wire.parser import WireError
@@ -154,7 +154,7 @@ class TeredoNode(TeredoEngine):
         """
         if peer.parts is None or not peer.parts.cone or not self._has_one_port():
             return None
-        endpoint = _mapped(peer.parts)
+        endpoint = mapped_endpoint(peer.parts)
         return endpoint if self._may_be_far_end(endpoint) else None
 
     def _attempt(self, peer: Peer, now: float) -> None:
@@ -171,28 +171,21 @@ class TeredoNode(TeredoEngine):
     def _give_up(self, peer: Peer) -> None:
         outgoing, peer.outgoing = peer.outgoing, []
         peer.incoming.clear()
-        address = self._address_for(peer)
         for packet in outgoing:
             self._discard("peer does not answer")
-            if address is not None and may_answer_with_error(
-                packet, Icmpv6Type.DESTINATION_UNREACHABLE
-            ):
-                self._deliveries.append(
-                    icmpv6_error(
-                        Icmpv6Type.DESTINATION_UNREACHABLE,
-                        UnreachableCode.ADDRESS_UNREACHABLE,
-                        0,
-                        address,
-                        packet,
-                    )
-                )
+            self._tell_unreachable(packet, self._address_for(peer))
+
+    def _tell_unreachable(self, packet: bytes, address: IPv6Address | None) -> None:
+        kind, code = Icmpv6Type.DESTINATION_UNREACHABLE, UnreachableCode.ADDRESS_UNREACHABLE
+        if address is not None and may_answer_with_error(packet, kind):
+            self._deliveries.append(icmpv6_error(kind, code, 0, address, packet))
 
     # Bubbles
 
     def _send_direct_bubbles(self, peer: Peer, now: float) -> None:
         if peer.parts is None:
             return
-        endpoints = [one for one in (_mapped(peer.parts),) if self._may_be_far_end(one)]
+        endpoints = [one for one in (mapped_endpoint(peer.parts),) if self._may_be_far_end(one)]
         if endpoints and peer.random_port not in (None, peer.parts.port):
             endpoints.append(replace(endpoints[0], port=peer.random_port))
         if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
@@ -381,6 +374,11 @@ class TeredoNode(TeredoEngine):
         self._wake(peer, until)
         peer.admitted_until = until
 
+    def _suspend_peers(self) -> None:
+        """We have no address at the moment."""
+        for peer in self._peers:
+            self._let_go(peer)
+
     def _forget_peers(self) -> None:
         """Our own address is another one: nobody knows us any more."""
         for peer in list(self._peers):
@@ -438,7 +436,3 @@ class TeredoNode(TeredoEngine):
                 self._attempt(peer, now)
             else:
                 self._give_up(peer)
-
-
-def _mapped(parts: TeredoAddress) -> Endpoint:
-    return Endpoint(parts.client, parts.port)

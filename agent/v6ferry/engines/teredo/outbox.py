@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from v6ferry.addresses.ipv4 import is_globally_unique, is_unicast_endpoint
+from v6ferry.addresses.teredo import OBSOLETE_TEREDO_PREFIX
 from v6ferry.engines.interface import OutgoingDatagram, Wanted
 from v6ferry.engines.quiet import QuietEngine
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.forwarding.tunnel import PeerChanges
 from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.teredo import TeredoDatagram
+
+_GLOBAL = IPv6Network("2000::/3")
 
 
 class TeredoEngine(QuietEngine):
@@ -82,6 +85,11 @@ class TeredoEngine(QuietEngine):
         if self._globally_unique:
             return is_globally_unique(address)
         return is_unicast_endpoint(address) and address not in self._facts.broadcast_addresses
+
+
+def is_global(address: IPv6Address) -> bool:
+    """Whether an address is one of the IPv6 Internet: not under Teredo's obsolete prefix either."""
+    return address in _GLOBAL and address not in OBSOLETE_TEREDO_PREFIX
 
 
 def addresses_of(packet: bytes) -> tuple[IPv6Address, IPv6Address]:

@@ -213,3 +213,8 @@ def _oldest(group: OrderedDict[IPv6Address, Peer], before: float) -> Iterator[Pe
         if peer.last_use >= before:
             return
         yield peer
+
+
+def mapped_endpoint(parts: TeredoAddress) -> Endpoint:
+    """Return where a client's server saw it."""
+    return Endpoint(parts.client, parts.port)

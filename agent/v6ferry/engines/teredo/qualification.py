@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
+from typing import Any
 
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.neighbor_discovery import RouterAdvertisement, RouterSolicitation, decode, encode
@@ -48,6 +49,10 @@ class Nat(str, Enum):
     CONE = "cone"
     RESTRICTED = "restricted"
     SYMMETRIC = "symmetric"
+
+
+Known = tuple[Endpoint, Nat, int | None]
+"""Where the server saw us, what NAT there was, and the port that its other address saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ class Qualification:
         server: Server,
         servers: tuple[Server, ...],
         ours: frozenset[IPv4Address],
-        known: tuple[Endpoint, Nat, int | None],
+        known: Known,
         now: float,
     ) -> None:
         """Go on with what a predecessor knew, and ask whether it is still so."""
@@ -166,19 +171,19 @@ class Qualification:
         kind, probe = found[0], self._probes[found[0]]
         if source != Endpoint(probe.answer_from, TEREDO_PORT):
             return "advertisement from another address of the server"
-        if authentication.confirmation != Confirmation.ACCEPTED:
-            self.problem = (
-                f"the server {probe.ask} does not accept our client identifier or key any more"
-            )
-            return "advertisement that refuses our key"
-        if self._secret is not None and not is_authentic(self._secret.key, datagram):
-            return "advertisement with a wrong authentication value"
+        why = refusal(datagram, self._secret)
+        if why is not None:
+            if authentication.confirmation != Confirmation.ACCEPTED:
+                self.problem = (
+                    f"the server {probe.ask} does not accept our client identifier or key any more"
+                )
+            return why
         if datagram.origin is None:
             return "advertisement without an origin indication"
         # Those of one server are alike, and a refresh is not to cost more than it has to.
         if datagram.packet != self._usable:
             asked = probe.ask if kind != "cone" else probe.answer_from
-            why = _unusable(datagram.packet, asked, self._servers)
+            why = unusable(datagram.packet, asked, self._servers)
             if why is not None:
                 return why
             self._usable = datagram.packet
@@ -222,6 +227,17 @@ class Qualification:
         """What to send now; each is returned once."""
         taken, self._solicitations = self._solicitations, []
         return taken
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """What is known, for ``known_before``; None if nothing is."""
+        if self.mapped is None or self.server is None:
+            return None
+        return {
+            "server": [str(self.server.primary), str(self.server.secondary)],
+            "mapped": [str(self.mapped.address), self.mapped.port],
+            "nat": self.nat.value,
+            "second_port": self.second_port,
+        }
 
     @property
     def is_settled(self) -> bool:
@@ -291,7 +307,8 @@ class Qualification:
             return
         self.problem, self._pause = None, FIRST_PAUSE
         spread = EARLIEST_REFRESH + (1 - EARLIEST_REFRESH) * self._random.random()
-        self._refresh_at = now + self.interval * spread
+        # The NAT counts from what went out, not from the answer to it.
+        self._refresh_at = now - round_trip + self.interval * spread
         if seen == self.mapped:
             return
         moved, self.mapped = self.mapped is not None, seen
@@ -316,6 +333,24 @@ class Qualification:
         self._pause = min(self._pause * 2, LAST_PAUSE)
 
 
+def known_before(snapshot: Any) -> tuple[Server, Known] | None:
+    """Read what a predecessor knew, and of which server.
+
+    Raises:
+        ValueError: this is no snapshot.
+        TypeError: this is no snapshot.
+        KeyError: this is no snapshot.
+    """
+    if snapshot is None:
+        return None
+    primary, secondary = map(IPv4Address, snapshot["server"])
+    address, port = snapshot["mapped"]
+    second = snapshot.get("second_port")
+    mapped = Endpoint(IPv4Address(address), int(port))
+    known = (mapped, Nat(snapshot["nat"]), None if second is None else int(second))
+    return Server(primary, secondary), known
+
+
 def make_solicitation(nonce: bytes, source: IPv6Address, secret: Secret | None) -> TeredoDatagram:
     """Return a router solicitation to a server (sections 5.2.1 and 5.2.2).
 
@@ -332,8 +367,24 @@ def make_solicitation(nonce: bytes, source: IPv6Address, secret: Secret | None) 
     return TeredoDatagram(packet, authentication=authentication)
 
 
-def _unusable(packet: bytes, asked: IPv4Address, servers: tuple[Server, ...]) -> str | None:
-    """Why an answer to a solicitation says nothing (section 5.2.1)."""
+def refusal(datagram: TeredoDatagram, secret: Secret | None) -> str | None:
+    """Why an answer with our nonce refuses us, or is not the server's; None if neither."""
+    authentication = datagram.authentication
+    if authentication is None or authentication.confirmation != Confirmation.ACCEPTED:
+        return "advertisement that refuses our key"
+    if secret is not None and not is_authentic(secret.key, datagram):
+        return "advertisement with a wrong authentication value"
+    return None
+
+
+def unusable(packet: bytes, asked: IPv4Address, servers: tuple[Server, ...]) -> str | None:
+    """Why the packet of an answer to a solicitation says nothing (section 5.2.1).
+
+    Args:
+        packet: an IPv6 packet.
+        asked: the server's address that is to have answered.
+        servers: ours.
+    """
     try:
         _header, message = decode(packet)
     except WireError as error:

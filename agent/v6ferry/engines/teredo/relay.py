@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Any
 
 from v6ferry.addresses.teredo import TEREDO_PREFIX
 from v6ferry.engines.interface import Wanted
 from v6ferry.engines.teredo.node import TeredoNode
-from v6ferry.engines.teredo.outbox import addresses_of
+from v6ferry.engines.teredo.outbox import addresses_of, is_global
 from v6ferry.engines.teredo.peers import Peer
 from v6ferry.engines.teredo.specification import TeredoRelaySpec
 from v6ferry.engines.teredo.tables import NATIVE_SIDE, OVERHEAD, only, teredo_table
 from v6ferry.engines.tunnel import tunnel_mtu, underlay_endpoints
 from v6ferry.system.state import HostFacts, InterfaceState, Route
 from v6ferry.wire.teredo import is_bubble
-
-_GLOBAL = IPv6Network("2000::/3")
 
 
 class TeredoRelay(TeredoNode):
@@ -144,4 +142,4 @@ class TeredoRelay(TeredoNode):
 
 
 def _is_native(address: IPv6Address) -> bool:
-    return address in _GLOBAL and address not in TEREDO_PREFIX
+    return is_global(address) and address not in TEREDO_PREFIX

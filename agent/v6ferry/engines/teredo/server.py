@@ -15,7 +15,7 @@ from typing import Any
 from v6ferry.addresses.ipv4 import NOT_GLOBALLY_UNIQUE
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.interface import OutgoingDatagram, Wanted
-from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
+from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of, is_global
 from v6ferry.engines.teredo.qualification import ALL_ROUTERS, Secret
 from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoServerSpec
@@ -45,7 +45,6 @@ from v6ferry.wire.teredo import (
     is_bubble,
 )
 
-_GLOBAL = IPv6Network("2000::/3")
 _LINK_LOCAL = IPv6Network("fe80::/10")
 _CONE = 1 << 63
 """Of a link-local address's interface identifier (section 5.2.1)."""
@@ -138,7 +137,7 @@ class TeredoServer(TeredoEngine):
         client, server = decode(inner_source), self._spec.server_address
         if client is None:
             # Bubbles of miredo are link-local: its origin says all that is to know of the sender.
-            if not is_link_local and inner_source not in _GLOBAL:
+            if not is_link_local and not is_global(inner_source):
                 return "inner source"
         elif client.server == server:
             if (client.client, client.port) != (source.address, source.port):
@@ -151,7 +150,7 @@ class TeredoServer(TeredoEngine):
             return self._forward(payload, datagram, target, source, now)
         if client is None or client.server != server:
             return "packet to a native host from somebody who is no client of ours"
-        if is_empty or inner_destination not in _GLOBAL:
+        if is_empty or not is_global(inner_destination):
             return "inner destination"
         return self._pass_on(packet, source, now)
 

@@ -9,11 +9,14 @@ from typing import Any
 
 from v6ferry.engines.specification import Options, ipv4_address, ipv4_address_or_name
 from v6ferry.engines.teredo.qualification import Secret
-from v6ferry.engines.tunnel import TunnelOptions
+from v6ferry.engines.tunnel import TunnelOptions, configured_address
 from v6ferry.wire.teredo import TEREDO_PORT
 
 INTERFACE = "teredo0"
 MOST_PEERS = 1_000_000
+CLIENT_TYPES = ("client", "enterpriseclient", "natawareclient", "disabled")
+SHORTEST_USE = 60
+"""Seconds; planes carry packets for a while before the engine hears of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,14 @@ class TeredoClientSpec:
     """Our UDP port; 0 for one of our own choice."""
     refresh_interval: float
     """Seconds."""
+    longest_refresh_interval: float | None
+    """Seconds up to which it may be learned; None not to learn it."""
     cone_bit: bool
     last_resort: bool
+    managed_network_names: tuple[str, ...]
+    """Each has an address in a managed network and nowhere else."""
+    dormant_after: int
+    """Seconds without use; 0 for never."""
     local_discovery: bool
     """Whether clients on the same link find each other without a server (section 5.2.8)."""
     globally_unique: bool
@@ -95,7 +104,7 @@ class TeredoClientSpec:
             SpecificationError: it cannot be used.
         """
         options = Options(spec, where)
-        kind = options.choice("type", "client", ("client", "natawareclient", "disabled"))
+        kind = options.choice("type", "client", CLIENT_TYPES)
         secondary = options.text("secondary_server", "", str)
         identifier = options.text("client_identifier", "", str)
         key = options.text("key", "", str)
@@ -106,8 +115,11 @@ class TeredoClientSpec:
             secondary_server=_optional_address(options, "secondary_server", secondary),
             client_port=options.integer("client_port", 0, 0, 65535),
             refresh_interval=options.integer("refresh_interval", 30, 5, 3600),
+            longest_refresh_interval=options.optional_integer("longest_refresh_interval", 5, 3600),
             cone_bit=options.boolean("cone_bit", False),
             last_resort=options.boolean("last_resort", True),
+            managed_network_names=options.texts("managed_network_names", (), _name),
+            dormant_after=options.integer("dormant_after", 0, 0, 604_800),
             local_discovery=options.boolean("local_discovery", True),
             globally_unique=options.boolean("globally_unique", True),
             secret=_secret(options, identifier, key),
@@ -118,6 +130,18 @@ class TeredoClientSpec:
         options.finish()
         if not result.servers and kind != "disabled":
             raise options.fail("servers", "is required, such as [teredo.example.com]")
+        if 0 < result.dormant_after < SHORTEST_USE:
+            raise options.fail(
+                "dormant_after",
+                f"{result.dormant_after} is out of range, use 0 for never, or {SHORTEST_USE} or"
+                " more",
+            )
+        longest = result.longest_refresh_interval
+        if longest is not None and longest < result.refresh_interval:
+            raise options.fail(
+                "longest_refresh_interval",
+                f"{longest} is less than the refresh_interval of {result.refresh_interval}",
+            )
         return result
 
 
@@ -177,6 +201,13 @@ def _secret(options: Options, identifier: str, key: str) -> Secret | None:
         return Secret(_identifier(identifier), _key(key))
     except ValueError as error:
         raise options.fail("client_identifier", str(error)) from None
+
+
+def _name(text: str) -> str:
+    name = ipv4_address_or_name(text)
+    if configured_address(name) is not None:
+        raise ValueError(f"{text} is an address, use a name that managed networks alone know")
+    return name
 
 
 def _identifier(text: str) -> bytes:

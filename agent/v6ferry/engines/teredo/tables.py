@@ -6,8 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from v6ferry.addresses.teredo import TEREDO_PREFIX
-from v6ferry.engines.tunnel import ALL_ADDRESSES, TunnelOptions
+from v6ferry.addresses.teredo import OBSOLETE_TEREDO_PREFIX, TEREDO_PREFIX
+from v6ferry.engines.tunnel import (
+    ALL_ADDRESSES,
+    ON_LINK_METRIC,
+    TunnelOptions,
+    tunnel_mtu,
+)
 from v6ferry.forwarding.table import (
     PEERS,
     Encapsulation,
@@ -17,7 +22,7 @@ from v6ferry.forwarding.table import (
     NearRule,
     TunnelTable,
 )
-from v6ferry.system.state import HostFacts
+from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Route
 
 OVERHEAD = 28
 """Octets of the IPv4 and UDP headers."""
@@ -50,9 +55,13 @@ def teredo_table(
     in_order = tuple(endpoints)
     ours = frozenset(in_order)
     local = frozenset(addresses)
+    forwarding = [ForwardingRule(one, PEERS, f"{one} peers") for one in peers]
+    if ALL_ADDRESSES in peers:
+        never = f"{OBSOLETE_TEREDO_PREFIX} never"
+        forwarding.append(ForwardingRule(OBSOLETE_TEREDO_PREFIX, None, never))
     return TunnelTable(
         interface=options.interface,
-        forwarding=tuple(ForwardingRule(one, PEERS, f"{one} peers") for one in peers),
+        forwarding=tuple(forwarding),
         ingress=tuple(IngressRule(one, (PEERS,), f"{one} peers") for one in peers),
         encapsulation=Encapsulation(
             ttl=options.ttl,
@@ -75,6 +84,26 @@ def teredo_table(
     )
 
 
+def client_interface(
+    options: TunnelOptions, facts: HostFacts, addresses: tuple[IPv6Address, ...], metric: int
+) -> InterfaceState:
+    """The interface of a client, by which all of IPv6 is reached.
+
+    Args:
+        options: of the tunnel.
+        facts: of the host.
+        addresses: of the interface; without any it has no routes.
+        metric: of the default route.
+    """
+    routes = (Route(TEREDO_PREFIX, None, ON_LINK_METRIC), Route(ALL_ADDRESSES, None, metric))
+    return InterfaceState(
+        options.interface,
+        tunnel_mtu(options, facts, overhead=OVERHEAD),
+        tuple(InterfaceAddress(one, 128) for one in addresses),
+        routes if addresses else (),
+    )
+
+
 def only(addresses: Iterable[IPv6Address]) -> tuple[NearRule, ...]:
     """Rules that let nobody but these addresses be on our side."""
     allowed = tuple(NearRule(IPv6Network(one), True) for one in addresses)
@@ -83,6 +112,7 @@ def only(addresses: Iterable[IPv6Address]) -> tuple[NearRule, ...]:
 
 NATIVE_SIDE = (
     NearRule(TEREDO_PREFIX, False),
+    NearRule(OBSOLETE_TEREDO_PREFIX, False),
     NearRule(IPv6Network("2000::/3"), True),
     NearRule(ALL_ADDRESSES, False),
 )

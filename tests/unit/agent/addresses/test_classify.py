@@ -26,6 +26,7 @@ from v6ferry.addresses import (
         ("2002:836b:1759:5::1", "6to4", "131.107.23.89"),
         ("2002:9d3c:1:1::1", "6to4", "157.60.0.1"),
         ("2001:0:ce49:7601:2cad:dfff:7c94:fffe", "teredo", "131.107.0.1"),
+        ("3ffe:831f:ce49:7601:8000:efff:7c94:fffe", "teredo-obsolete", "131.107.0.1"),
         # Port 41217 makes the identifier of a Teredo address begin like an ISATAP one.
         ("2001:0:ce49:7601:0:5efe:7c94:fffe", "teredo", "131.107.0.1"),
         ("::ffff:10.0.0.1", "ipv4-mapped", "10.0.0.1"),

@@ -43,6 +43,12 @@ def test_other_prefixes_are_not_teredo(address: str) -> None:
     assert teredo.decode(IPv6Address(address)) is None
 
 
+def test_prefix_of_windows_xp_has_the_same_parts() -> None:
+    parts = teredo.decode_obsolete(IPv6Address("3ffe:831f:ce49:7601:8000:efff:7c94:fffe"))
+    assert parts == TeredoAddress(SERVER, IPv4Address("131.107.0.1"), 4096, 0x8000)
+    assert teredo.decode_obsolete(CLIENT_A.encode()) is None
+
+
 @pytest.mark.parametrize(("name", "values"), [("port", (65536, 0)), ("flags", (1, -1))])
 def test_values_that_exceed_16_bits_are_refused(name: str, values: tuple[int, int]) -> None:
     port, flags = values
