@@ -19,10 +19,11 @@ leaves open who does what, and others than these two are as it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 from random import Random
 from typing import Any
 
@@ -48,6 +49,8 @@ LARGEST_STEP = 16
 """Between two ports of a sequential NAT, for others behind it have new ones meanwhile."""
 _KEPT = 20.0
 """Seconds for which a NAT surely remembers what was sent through it."""
+_OFFER_PATIENCE = 1.0
+"""Seconds in which a peer uses what it was offered."""
 _MOST_TESTS = 64
 _TEST_LIFETIME, _TEST_PATIENCE = 4.0, 1.0
 """Seconds for which an answer of the server is taken, and is waited for."""
@@ -108,6 +111,11 @@ class PredictingNode(FrugalNode):
         """Ports of ours that a peer has to itself; None where one is still to have it."""
         self._tests: list[_EchoTest] = []
         self._next_prune = now + SWEEP
+        self._offered_to: IPv6Address | None = None
+        """Who was offered the next port of a sequential NAT, as last."""
+        self._offered_at = -inf
+        self._put_off: dict[IPv6Address, Callable[[float], None]] = {}
+        """What is to be done for peers when that port has been used, or was not wanted."""
 
     # What the client knows
 
@@ -179,14 +187,24 @@ class PredictingNode(FrugalNode):
     def _forget_peers(self) -> None:
         super()._forget_peers()
         self._tests.clear()
+        self._put_off.clear()
+        self._offered_to = None
         self._prune_ports()
 
     def handle_timer(self, now: float) -> None:
         """See ``Engine.handle_timer``."""
         super().handle_timer(now)
+        if self._put_off and now - self._offered_at >= _OFFER_PATIENCE * 0.99:
+            self._end_offer(now)
         if now >= self._next_prune:
             self._next_prune = now + SWEEP
             self._prune_ports()
+
+    def next_deadline(self) -> float | None:
+        """See ``Engine.next_deadline``."""
+        first = super().next_deadline()
+        until = self._offered_at + _OFFER_PATIENCE
+        return first if not self._put_off or (first is not None and first < until) else until
 
     # Bubbles
 
@@ -209,6 +227,8 @@ class PredictingNode(FrugalNode):
         if is_pinned and since < (_TEST_PATIENCE if peer.foreseen_port is None else _KEPT):
             self._send_direct_bubble(peer, peer.from_its_port(target), now)
             return
+        if self._waits_for_offer(peer, lambda then: self._pin(peer, target, choice, then), now):
+            return
         if not self._take_port(peer):
             super()._send_direct_bubbles(peer, now)
             return
@@ -225,6 +245,8 @@ class PredictingNode(FrugalNode):
 
     def _offer(self, peer: Peer, choice: PortChoice, now: float) -> None:
         """Say which port the NAT will choose for the next packet, and do not send it yet."""
+        if self._waits_for_offer(peer, lambda then: self._offer(peer, choice, then), now):
+            return
         if not self._take_port(peer):
             return
         if choice is PortChoice.PRESERVING:
@@ -232,6 +254,7 @@ class PredictingNode(FrugalNode):
             self._send_indirect_bubble(peer, now)
             return
         nonce = self._random.randbytes(NONCE_LENGTH)
+        self._offered_to, self._offered_at = peer.address, now
         self._begin_test(peer, (nonce,), now)
         self._ask_server_of(peer, 0, nonce)
 
@@ -243,14 +266,31 @@ class PredictingNode(FrugalNode):
         there = Endpoint(parts.client, told)
         if ours < peer.address:
             self._pin(peer, there, choice, now)
-            if peer.foreseen_port is not None:
+            if choice is PortChoice.PRESERVING:
                 self._send_indirect_bubble(peer, now)
         elif peer.is_offer:
             peer.is_offer, peer.pinned_to, peer.pinned_at = False, there, now
             self._send_direct_bubble(peer, peer.from_its_port(there), now)
+            self._end_offer(now)
         else:
             self._offer(peer, choice, now)
         return True
+
+    def _waits_for_offer(self, peer: Peer, action: Callable[[float], None], now: float) -> bool:
+        """Put off what would take the next port of a sequential NAT while that is offered."""
+        if self._offered_to is None or now - self._offered_at >= _OFFER_PATIENCE:
+            return False
+        if self._offered_to == peer.address:
+            return False
+        self._put_off[peer.address] = action
+        return True
+
+    def _end_offer(self, now: float) -> None:
+        """Do what was put off, until something is offered again."""
+        self._offered_to = None
+        while self._put_off and self._offered_to is None:
+            address = next(iter(self._put_off))
+            self._put_off.pop(address)(now)
 
     # The echo test (RFC 6081 section 5.4)
 

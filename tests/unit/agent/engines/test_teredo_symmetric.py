@@ -150,6 +150,21 @@ def test_two_such_clients_find_each_other_whoever_begins(
     assert a.ping(b.address) == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_port_that_is_offered_is_left_alone_meanwhile(seed: int) -> None:
+    """A client that speaks to several at once offers the next port of its NAT to one at a time."""
+    for kinds in product((Kind.PORT_RESTRICTED, *FORESEEN), repeat=3):
+        world = World(seed)
+        clients = [world.client(kind) for kind in kinds]
+        world.internet.run(5)
+        for client, other in zip(clients, clients[1:] + clients[:1], strict=True):
+            client.output(echo_request(client.address, other.address, 1))
+            client.output(echo_request(client.address, world.native.address, 2))
+        world.internet.run(5)
+        for client in clients:
+            assert client.replies.keys() == {1, 2}, kinds
+
+
 @pytest.mark.parametrize("kind", FORESEEN, ids=both_ids)
 def test_others_behind_the_nat_do_not_matter_for_long(kind: Kind) -> None:
     """The NAT gives ports to others while one is foreseen; then the next attempt tells another."""
