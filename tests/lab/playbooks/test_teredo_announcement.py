@@ -89,7 +89,7 @@ def test_bird_announces_while_the_role_says_so_and_no_longer_prefix_rfc4380_5_4(
 def test_relay_of_one_host_announces_nothing(lab):
     with pytest.raises(PlaybookError) as raised:
         run(lab, announce="bird", host_specific="true")
-    assert "relay for itself alone" in " ".join(str(raised.value).split())
+    assert "or teredo_relay_host_specific to false" in " ".join(str(raised.value).split())
 
 
 def test_frr_announces_by_ripng_and_by_bgp_while_the_relay_is_there(lab, client):
