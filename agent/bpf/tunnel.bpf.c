@@ -501,14 +501,22 @@ __attribute__((noinline)) int drop(__u32 tunnel, __u32 reason, __u32 packets)
 	return TC_ACT_SHOT;
 }
 
+/*
+ * Keeps two lookups in two maps from becoming one with the map in a register: the kernel puts
+ * lookups in arrays in place, but only where it knows the map.
+ */
+#define apart() asm volatile("" ::: "memory")
+
 static __always_inline void count_rule(__u32 identifier, __u32 packets)
 {
 	__u64 *counter;
 
-	if (identifier < FEW)
+	if (identifier < FEW) {
 		counter = bpf_map_lookup_elem(&few_rule_counters, &identifier);
-	else
+		apart();
+	} else {
 		counter = bpf_map_lookup_elem(&rule_counters, &identifier);
+	}
 	if (counter)
 		*counter += packets;
 }
@@ -516,9 +524,13 @@ static __always_inline void count_rule(__u32 identifier, __u32 packets)
 static __always_inline struct traffic *traffic_of(__u32 index)
 {
 	struct counters *counters;
+	struct traffic *traffic;
 
-	if (index < FEW)
-		return bpf_map_lookup_elem(&few_traffic, &index);
+	if (index < FEW) {
+		traffic = bpf_map_lookup_elem(&few_traffic, &index);
+		apart();
+		return traffic;
+	}
 	counters = bpf_map_lookup_elem(&tunnel_counters, &index);
 	return counters ? &counters->traffic : 0;
 }

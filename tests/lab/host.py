@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from v6ferry.cli.control_client import ControlClient
+
 from tests.lab import name_server
 from tests.lab.capture import COMMAND as CAPTURE_COMMAND
 from tests.lab.capture import Capture
@@ -262,6 +264,14 @@ class LabHost:
     def v6ferry(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the agent's command line tool in the host; ``options`` are those of ``run``."""
         return self.run([*AGENT_COMMAND, *arguments], **options)
+
+    def show(self) -> dict[str, Any]:
+        """What ``v6ferry show --json`` prints; asking the agent itself costs no program's start.
+
+        Raises:
+            ControlError: no agent runs.
+        """
+        return ControlClient(str(self.path(CONTROL_SOCKET))).call("show")
 
     # Packets, names and router advertisements
 

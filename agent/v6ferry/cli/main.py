@@ -281,7 +281,13 @@ def _parser() -> argparse.ArgumentParser:
     proxy.add_argument(
         "direction", nargs="?", metavar="DIRECTION", help=", ".join(portproxy.DIRECTIONS)
     )
-    proxy.add_argument("words", nargs="*", metavar="NAME=VALUE", help=", ".join(portproxy.OPTIONS))
+    proxy.add_argument(
+        "words",
+        nargs="*",
+        default=[],  # or argparse says that one is required
+        metavar="NAME=VALUE",
+        help=", ".join(portproxy.OPTIONS),
+    )
     _add_socket(proxy)
     proxy.set_defaults(command=_portproxy)
 

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from v6ferry.cli.control_client import ControlClient, ControlError
+from v6ferry.cli.control_client import DEFAULT_TIMEOUT, ControlClient, ControlError
 
 DIRECTIONS = ("v4tov4", "v4tov6", "v6tov4", "v6tov6")
 ACTIONS = ("add", "set", "delete", "reset", "show")
@@ -22,16 +22,21 @@ OPTIONS = {
     "protocol": "protocol",
 }
 """netsh's words in the order in which it takes values without them, and the options here."""
+WHERE = ("listenport", "listenaddress", "protocol")
+"""Those that say which rule is meant."""
+NAME_WAIT = 5.0
+"""Seconds that a name has to be resolved before it is said that it is not."""
 EXAMPLE = """\
 examples:
   v6ferry portproxy add v4tov6 listenport=80 connectaddress=2001:db8:0:6::6
   v6ferry portproxy add v6tov4 8000-8010 10.0.0.4 listenaddress=2001:db8:0:6::1
   v6ferry portproxy set v4tov6 listenport=80 connectaddress=www.corp.example connectport=8080
   v6ferry portproxy delete v4tov6 listenport=80
-  v6ferry portproxy show           all rules
-  v6ferry portproxy reset          have no rule at all
+  v6ferry portproxy show [DIRECTION]   all rules, or those of a direction
+  v6ferry portproxy reset              have no rule at all
 
-Options that netsh does not know are set with `v6ferry apply`, or the module portproxy.
+What set does not name stays as it is. Options that netsh does not know are set with
+`v6ferry apply`, or the module portproxy.
 """
 
 
@@ -50,9 +55,9 @@ def request(action: str, direction: str | None, words: Sequence[str]) -> dict[st
     Raises:
         WordError: they cannot be used.
     """
-    if direction not in DIRECTIONS:
-        found = direction or "no direction"
-        raise WordError(f"{action}: {found} is not one of {', '.join(DIRECTIONS)}")
+    if direction is None:
+        raise WordError(f"{action}: a direction is required, one of {', '.join(DIRECTIONS)}")
+    _check_direction(action, direction)
     spec = _read(words)
     if spec.pop("protocol", "tcp") != "tcp":
         raise WordError("protocol: only tcp is proxied")
@@ -65,11 +70,19 @@ def request(action: str, direction: str | None, words: Sequence[str]) -> dict[st
     port = str(spec["listen_port"]).replace(",", "_")
     resource: dict[str, Any] = {"kind": "portproxy", "name": f"{direction}-{plain}-{port}"}
     if action == "delete":
+        for name, option in OPTIONS.items():
+            if option in spec and name not in WHERE:
+                raise WordError(f"{name}: delete takes only {', '.join(WHERE)}")
         return {**resource, "state": "absent"}
-    if "connect_address" not in spec:
+    if action == "add" and "connect_address" not in spec:
         # As netsh has it: the machine itself.
         spec["connect_address"] = "127.0.0.1" if direction.endswith("v4") else "::1"
     return {**resource, "state": "present", "spec": {"direction": direction, **spec}}
+
+
+def _check_direction(action: str, direction: str) -> None:
+    if direction not in DIRECTIONS:
+        raise WordError(f"{action}: {direction} is not one of {', '.join(DIRECTIONS)}")
 
 
 def _read(words: Sequence[str]) -> dict[str, Any]:
@@ -97,29 +110,55 @@ def run(options: argparse.Namespace) -> str:
         WordError: it cannot be used.
         ControlError: the agent refuses, or there is none.
     """
-    client = ControlClient(options.socket)
-    if options.action == "show":
-        return shown(client.call("show", {"kind": "portproxy"})["resources"])
-    if options.action == "reset":
+    client = ControlClient(options.socket, DEFAULT_TIMEOUT + NAME_WAIT)
+    action, direction, words = options.action, options.direction, options.words
+    if action in ("show", "reset") and (words or (action == "reset" and direction)):
+        raise WordError(f"{(words or [direction])[0]}: is one word too many for {action}")
+    if action == "show":
+        return shown(_rules(client, direction))
+    if action == "reset":
         params: dict[str, Any] = {"resources": [], "purge": "portproxy"}
     else:
-        resource = request(options.action, options.direction, options.words)
+        resource = request(action, direction, words)
         found = client.call("show", {"kind": "portproxy", "name": resource["name"]})["resources"]
         existing = found[0] if found else None
-        if existing is None and options.action in ("set", "delete"):
+        if existing is None and action in ("set", "delete"):
             raise ControlError(f"there is no rule {resource['name']}; see v6ferry portproxy show")
-        if existing is not None and options.action == "add":
+        if existing is not None and action == "add":
             raise ControlError(f"the rule {resource['name']} is there already; use set")
-        if existing is not None and options.action == "set":
+        if existing is not None and action == "set":
             # What netsh has no words for stays as it is.
             resource["spec"] = {**existing["spec"], **resource["spec"]}
-        params = {"resources": [resource]}
-    done = client.call("apply", params)
-    return "\n".join(action for one in done["resources"] for action in one["actions"])
+        params = {"resources": [resource], "wait": NAME_WAIT}
+    return changed(client.call("apply", params)["resources"])
+
+
+def _rules(client: ControlClient, direction: str | None) -> list[Mapping[str, Any]]:
+    """All rules, or those of a direction; netsh calls all of them "all"."""
+    if direction not in (None, "all"):
+        _check_direction("show", direction)
+    found = client.call("show", {"kind": "portproxy"})["resources"]
+    return [one for one in found if direction in (None, "all", one["spec"].get("direction"))]
+
+
+def changed(resources: Sequence[Mapping[str, Any]]) -> str:
+    """What has been done, and what a user should know of the outcome."""
+    lines: list[str] = []
+    for one in resources:
+        lines += one["actions"] or [f"{one['kind']} {one['name']}: as it should be"]
+        status = one["status"]
+        if status is None:
+            continue
+        if not status["ready"]:
+            lines.append(f"  not ready: {status['summary']}")
+        lines += [f"  note: {problem}" for problem in status["problems"]]
+    return "\n".join(lines) or "there is no rule"
 
 
 def shown(resources: Sequence[Mapping[str, Any]]) -> str:
     """All rules as a table in netsh's manner."""
+    if not resources:
+        return "there is no rule"
     rows = [("Listen on", "Port", "Connect to", "Port", "Connections")]
     for one in resources:
         status = one["status"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from ipaddress import IPv4Address
 
-from v6ferry.forwarding.counters import DropReason
 from v6ferry.forwarding.tunnel import Tunnel
 from v6ferry.system.errors import SystemFault
 from v6ferry.system.sockets import GroupSocket, OuterSocket, Underlay
@@ -56,10 +56,8 @@ class Ports:
         """
         opened: dict[int, OuterSocket] = {}
         for port in tunnel.asked.encapsulation.more_ports:
-            try:
+            with suppress(SystemFault):
                 opened[port] = tunnel.more_outer.get(port) or self.open(port)
-            except SystemFault:
-                tunnel.counters.drop(DropReason.SEND_REFUSED)
         tunnel.more_outer = opened
         self._listen()
 

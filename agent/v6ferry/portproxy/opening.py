@@ -225,38 +225,40 @@ class Opener:
 
         One after the other, for then a server on this host is woken once for many connections.
         """
-        relay, opening = self._relay, self._opening
         begun, self._begun = self._begun, []
         for server, data, watched in begun:
-            rule = server.rule
-            is_instant, sent = rule.instant, 0
-            if data and is_instant:
-                try:
-                    sent = server.sock.send(data)
-                except BlockingIOError:
-                    is_instant, rule.instant, rule.probe = False, False, INSTANT_AGAIN
-                except OSError as error:
-                    self._fail(server, error.errno or errno.EIO)
-                    continue
-            elif data:
-                rule.probe -= 1
-                rule.instant = rule.probe <= 0
-            if is_instant and sent == len(data):
-                relay.watch(server, READS)
-                if not data:
-                    # The handshake has ended, and if not, sending will find out.
-                    opening[server.fd] = server
-            else:
-                server.state = CONNECTING
-                server.pending = data[sent:] or None
-                opening[server.fd] = server
-                relay.watch(server, BOTH)
-            client = server.peer
-            assert client is not None
-            if not watched:
-                relay.watch(client, READS)
-            elif client.ready and not server.state:
-                relay.again.append(client)
+            try:
+                self._tell(server, data, watched)
+            except OSError as error:
+                self._fail(server, error.errno or errno.EIO)
+
+    def _tell(self, server: End, data: bytes, watched: bool) -> None:
+        relay, rule = self._relay, server.rule
+        is_instant, sent = rule.instant, 0
+        if data and is_instant:
+            try:
+                sent = server.sock.send(data)
+            except BlockingIOError:
+                is_instant, rule.instant, rule.probe = False, False, INSTANT_AGAIN
+        elif data:
+            rule.probe -= 1
+            rule.instant = rule.probe <= 0
+        if is_instant and sent == len(data):
+            relay.watch(server, READS)
+            if not data:
+                # The handshake has ended, and if not, sending will find out.
+                self._opening[server.fd] = server
+        else:
+            server.state = CONNECTING
+            server.pending = data[sent:] or None
+            self._opening[server.fd] = server
+            relay.watch(server, BOTH)
+        client = server.peer
+        assert client is not None
+        if not watched:
+            relay.watch(client, READS)
+        elif client.ready and not server.state:
+            relay.again.append(client)
 
     def _first_words(self, client: End) -> bytes | None:
         """What a client has said so far; None if it has gone."""

@@ -44,7 +44,7 @@ def tunnels(*wanted: tuple[LabHost, dict[str, Any]], wait: float = 10) -> Iterat
 
 def status(host: LabHost, name: str, kind: str = KIND) -> dict[str, Any]:
     """How a tunnel fares."""
-    shown = json.loads(host.v6ferry("show", "--json").stdout)["resources"]
+    shown = host.show()["resources"]
     (found,) = (one for one in shown if (one["kind"], one["name"]) == (kind, name))
     result: dict[str, Any] = found["status"]
     return result
@@ -52,7 +52,7 @@ def status(host: LabHost, name: str, kind: str = KIND) -> dict[str, Any]:
 
 def unclaimed(host: LabHost) -> dict[str, int]:
     """Packets that no tunnel has accepted, by reason."""
-    shown = json.loads(host.v6ferry("show", "--json").stdout)
+    shown = host.show()
     drops: dict[str, int] = shown["agent"]["unclaimed_drops"]
     return drops
 

@@ -143,7 +143,7 @@ class Passed:
 
 def seen(host: LabHost) -> Seen:
     """Read the counters."""
-    shown = json.loads(host.v6ferry("show", "--json").stdout)
+    shown = host.show()
     (resource,) = shown["resources"]
     counters, agent = resource["status"]["counters"], shown["agent"]
     (link,) = json.loads(host.run(["ip", "-j", "-s", "link", "show", TUNNEL]).stdout)

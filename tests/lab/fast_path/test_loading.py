@@ -98,7 +98,7 @@ def doctor(host) -> str:
 
 
 def agent(host) -> dict[str, object]:
-    shown: dict[str, object] = json.loads(host.v6ferry("show", "--json").stdout)["agent"]
+    shown: dict[str, object] = host.show()["agent"]
     return shown
 
 

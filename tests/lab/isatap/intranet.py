@@ -57,7 +57,7 @@ def set_up(
 
 def status(host: LabHost) -> dict[str, Any]:
     """The status of the host's one resource."""
-    (one,) = json.loads(host.v6ferry("show", "--json").stdout)["resources"]
+    (one,) = host.show()["resources"]
     found: dict[str, Any] = one["status"]
     return found
 

@@ -149,7 +149,7 @@ def test_file_edited_by_hand_counts_after_a_reload(lab):
 
 
 def agent_process(host):
-    return str(json.loads(host.v6ferry("show", "--json").stdout)["agent"]["process_id"])
+    return str(host.show()["agent"]["process_id"])
 
 
 def test_second_agent_is_refused(lab):

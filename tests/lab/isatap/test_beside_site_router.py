@@ -6,7 +6,6 @@ One subnet of the site has no native link: it is ISATAP's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -129,5 +128,5 @@ def test_subnet_beyond_a_configured_tunnel_is_of_the_site_too_rfc6324_3_3(site, 
 
 def drops_of_all(site: Lab) -> set[str]:
     """Reasons for which any tunnel of the router has dropped packets."""
-    shown = json.loads(site["router"].v6ferry("show", "--json").stdout)["resources"]
+    shown = site["router"].show()["resources"]
     return {reason for one in shown for reason in one["status"]["counters"]["drops"]}

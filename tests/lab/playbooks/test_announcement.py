@@ -28,9 +28,10 @@ protocol device {{ scan time 1; }}
 protocol kernel {{ ipv6 {{ export where source = RTS_RIP; }}; scan time 1; }}
 protocol rip ng {{
     ipv6 {{ import all; export {exported}; }};
-    interface "{interface}" {{ update time 1; timeout time 5; garbage time 5; }};
+    interface "{interface}" {{ update time 1; timeout time 20; garbage time 5; }};
 }}
 """
+"""FRR sends updates every 5 seconds at the soonest: routes must outlive more than one."""
 FRR = """\
 ! Of the administrator.
 ipv6 prefix-list other seq 5 permit 2001:db8:77::/48
@@ -38,7 +39,7 @@ ipv6 route 2001:db8:77::/48 blackhole
 router ripng
  network lan0
  redistribute static
- timers basic 5 15 10
+ timers basic 5 20 10
 exit
 """
 FRR_BGP = """\

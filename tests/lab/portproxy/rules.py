@@ -61,7 +61,7 @@ def rules(host: LabHost, *wanted: Rule, wait: float = 10) -> Iterator[None]:
 
 def shown(host: LabHost) -> list[dict[str, Any]]:
     """All rules as the agent shows them."""
-    found: list[dict[str, Any]] = json.loads(host.v6ferry("show", "--json").stdout)["resources"]
+    found: list[dict[str, Any]] = host.show()["resources"]
     return found
 
 
@@ -80,7 +80,7 @@ def counters(host: LabHost, name: str) -> dict[str, Any]:
 
 def agent_shown(host: LabHost) -> dict[str, Any]:
     """How the workers are."""
-    found: dict[str, Any] = json.loads(host.v6ferry("show", "--json").stdout)["agent"]["portproxy"]
+    found: dict[str, Any] = host.show()["agent"]["portproxy"]
     return found
 
 

@@ -215,6 +215,20 @@ def test_worker_that_dies_is_replaced_and_the_rule_goes_on(lab: Lab) -> None:
         assert status(proxy, "x")["ready"]
 
 
+def test_all_workers_die_and_no_connection_is_refused(lab: Lab) -> None:
+    proxy = lab["proxy"]
+    with rules(proxy, rule()):
+        dead = agent_shown(proxy)["process_ids"]
+        # At once: the agent has the listening sockets, too, so the kernel goes on to accept.
+        proxy.run(["kill", "-9", *map(str, dead)])
+        held = Held(lab, PORT, 50)
+        assert held.say("served") == 50
+        assert set(dead).isdisjoint(agent_shown(proxy)["process_ids"])
+        assert held.end() == 50
+        assert proxy.agent is not None
+        assert proxy.agent.log_contains("a PortProxy worker has died with its connections")
+
+
 def test_without_rules_there_are_no_workers(lab: Lab) -> None:
     proxy = lab["proxy"]
     with rules(proxy, rule()):

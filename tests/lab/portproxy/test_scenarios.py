@@ -140,4 +140,4 @@ def test_purge_removes_what_is_not_in_the_list(lab: Lab) -> None:
     assert ":8001" in listening
     assert ":8002" not in listening
     proxy.v6ferry(*apply_file, input="[]")
-    assert not json.loads(proxy.v6ferry("show", "--json").stdout)["resources"]
+    assert not proxy.show()["resources"]

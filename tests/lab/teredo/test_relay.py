@@ -19,7 +19,7 @@ from tests.lab.teredo.internet import (
     serve,
     teredo_address,
 )
-from tests.lab.teredo.nat import KINDS, become
+from tests.lab.teredo.nat import FORESEEN, KINDS, become
 from tests.simulation.nat import Kind
 
 pytestmark = pytest.mark.lab
@@ -42,7 +42,7 @@ def fresh_client(lab: Lab, kind: Kind) -> str:
     return teredo_address(lab["b"], "teredo0")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("kind", [*KINDS, *FORESEEN], ids=lambda kind: kind.value)
 def test_client_and_native_host_reach_each_other_rfc4380_5_4(lab: Lab, kind: Kind) -> None:
     fresh_client(lab, kind)
     assert pings(lab["b"], C, wait=4)

@@ -41,6 +41,7 @@ from v6ferry.wire.teredo import (
 
 MOST_PORTS = 256
 """Ports of ours for single peers; whoever comes later is spoken to from the usual one."""
+_PORTS_AT_ONCE = 8
 _FIRST_PORT, _LAST_PORT = 61000, 65535
 """Above what Linux gives to sockets that ask for any port."""
 LARGEST_STEP = 16
@@ -103,8 +104,8 @@ class PredictingNode(FrugalNode):
         self, random: Random, now: float, *, globally_unique: bool, most_peers: int
     ) -> None:
         super().__init__(random, now, globally_unique=globally_unique, most_peers=most_peers)
-        self._own_ports: dict[int, IPv6Address] = {}
-        """Ports of ours that a peer has to itself."""
+        self._own_ports: dict[int, IPv6Address | None] = {}
+        """Ports of ours that a peer has to itself; None where one is still to have it."""
         self._tests: list[_EchoTest] = []
         self._next_prune = now + SWEEP
 
@@ -128,18 +129,30 @@ class PredictingNode(FrugalNode):
 
     def _take_port(self, peer: Peer) -> bool:
         """Give a peer a port of ours that nothing was sent from so far; False if there is none."""
-        if len(self._own_ports) >= MOST_PORTS:
+        port = self._spare_port()
+        if port is None:
             self._prune_ports()
-        if len(self._own_ports) >= MOST_PORTS:
+            port = self._spare_port()
+        if port is None:
             return False
-        port = self._random.randint(_FIRST_PORT, _LAST_PORT)
-        while port in self._own_ports or port in self._reserved_ports():
-            port = self._random.randint(_FIRST_PORT, _LAST_PORT)
         self._own_ports[port] = peer.address
-        self._wanted = None
         peer.local_port, peer.foreseen_port = port, None
         peer.pinned_to, peer.is_offer = None, False
         return True
+
+    def _spare_port(self) -> int | None:
+        """A port that no peer has; None if there are as many as may be, and all have peers."""
+        spare = next((port for port, peer in self._own_ports.items() if peer is None), None)
+        if spare is not None or len(self._own_ports) >= MOST_PORTS:
+            return spare
+        # Some at once, for each time is another table for the plane.
+        wanted = len(self._own_ports) + _PORTS_AT_ONCE
+        while len(self._own_ports) < wanted:
+            port = self._random.randint(_FIRST_PORT, _LAST_PORT)
+            if port not in self._reserved_ports():
+                self._own_ports.setdefault(port, None)
+        self._wanted = None
+        return self._spare_port()
 
     def _has_port(self, address: IPv6Address, local_port: int) -> bool:
         return self._own_ports.get(local_port) == address
@@ -149,9 +162,9 @@ class PredictingNode(FrugalNode):
         return (TEREDO_PORT,)
 
     def _prune_ports(self) -> None:
-        """Give up the ports of peers that have another one by now, or are forgotten."""
+        """Give up ports that no peer has, or one that has another by now or is forgotten."""
         for port, address in list(self._own_ports.items()):
-            peer = self._peers.get(address)
+            peer = None if address is None else self._peers.get(address)
             if peer is None or not (peer.local_port == port or peer.is_at(port)):
                 del self._own_ports[port]
                 self._wanted = None
@@ -159,7 +172,7 @@ class PredictingNode(FrugalNode):
     def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
         super()._restore_peers(entries, now)
         for peer in self._peers:
-            if peer.local_port:
+            if peer.local_port in range(_FIRST_PORT, _LAST_PORT + 1):
                 self._own_ports[peer.local_port] = peer.address
                 self._wanted = None
 

@@ -34,6 +34,7 @@ from v6ferry.wire.teredo import (
 )
 
 from tests.simulation.teredo import NATIVE, SECONDARY, SERVER, echo_request
+from tests.unit.agent.wire.test_teredo import WINDOWS_SOLICITATIONS
 
 CLIENT = Endpoint(IPv4Address("157.60.0.1"), 4096)
 OTHER = Endpoint(IPv4Address("131.107.0.1"), 8192)
@@ -92,6 +93,17 @@ def solicitation(source=LINK_LOCAL, **fields):
 
 
 # Solicitations
+
+
+@pytest.mark.parametrize(
+    ("solicitation_of_windows", "answers_from"),
+    [*zip(WINDOWS_SOLICITATIONS, (SERVER, SECONDARY), strict=True)],
+    ids=["restricted", "cone"],
+)
+def test_solicitation_of_windows_is_answered(solicitation_of_windows, answers_from):
+    ((answer, endpoint, source),) = Served().hear(solicitation_of_windows)
+    assert (endpoint, source) == (CLIENT, answers_from)
+    assert answer.origin == Origin(CLIENT.address, CLIENT.port)
 
 
 def test_solicitation_is_answered_with_prefix_origin_and_nonce_rfc4380_5_2_1():

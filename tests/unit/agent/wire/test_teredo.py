@@ -28,6 +28,16 @@ A = IPv6Address("2001:0:ce49:7601:e866:efff:62c3:fffe")
 B = IPv6Address("2001:0:ce49:7601:2cad:dfff:7c94:fffe")
 BUBBLE = bubble(A, B)
 
+WINDOWS_SOLICITATIONS = [
+    bytes.fromhex("00010000bb1b5fc51b66505700" + "6000000000083aff" + rest)
+    for rest in (
+        "fe800000000000000000fffffffffffeff02000000000000000000000000000285007d3800000000",
+        "fe800000000000008000fffffffffffeff0200000000000000000000000000028500fd3700000000",
+    )
+]
+"""As Windows sends them, without and with the cone bit (Get-NatType.psm1 of the PowerShell module
+NetDebug 1.3)."""
+
 nonces = st.binary(min_size=8, max_size=8)
 words = st.integers(0, 0xFFFF)
 origins = st.builds(Origin, st.ip_addresses(v=4), words)
@@ -57,6 +67,14 @@ def test_bubble_is_an_ipv6_header_alone_rfc4380_2_8() -> None:
     assert is_bubble(BUBBLE)
     assert not is_bubble(BUBBLE[:39])
     assert not is_bubble(BUBBLE[:6] + b"\x3a" + BUBBLE[7:])
+
+
+@pytest.mark.parametrize("solicitation", WINDOWS_SOLICITATIONS, ids=["restricted", "cone"])
+def test_solicitation_of_windows_is_read_rfc4380_5_1_1(solicitation: bytes) -> None:
+    datagram = TeredoDatagram.parse(solicitation)
+    assert datagram.authentication == Authentication(bytes.fromhex("bb1b5fc51b665057"))
+    assert len(datagram.packet) == 48
+    assert datagram.build() == solicitation
 
 
 def test_origin_is_inverted_rfc4380_5_1_1() -> None:
