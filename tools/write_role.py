@@ -6,7 +6,8 @@
 A role has the module's options with the role's name before each, and calls the module once; so its
 defaults, its argument specification and its task follow from the documentation. A role of ``LISTS``
 has one variable, a list of resources, and calls the module for each. What a role has besides is in
-``tools/role_additions/KIND.yml``. Run this after a change of the options; a test compares the two.
+``tools/role_additions/KIND.yml``, and in ``announcement`` beside it for those that have a routing
+daemon announce a prefix. Run this after a change of the options; a test compares the two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+ADDITIONS = ROOT / "tools" / "role_additions"
 COLLECTION = "ansible_collections.v6ops.transition.plugins"
 NOT_OF_THE_ROLE = {"socket"}
 FIRST = ("name", "state")
@@ -174,10 +176,37 @@ def list_role_files(role: str, kind: str) -> dict[str, str]:
 
 
 def additions(kind: str) -> dict[str, Any]:
-    """What a role has beside the module's call: ``options``, tasks ``before`` and ``after``."""
-    path = ROOT / "tools" / "role_additions" / f"{kind}.yml"
+    """What a role has beside the module's call: ``options``, tasks ``before`` and ``after``.
+
+    One that ``announces`` a prefix has those of every announcement, and its ``files``.
+    """
+    path = ADDITIONS / f"{kind}.yml"
     found: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
-    return {"options": {}, "before": [], "after": [], **found}
+    announced = found.pop("announces", None)
+    if announced is not None:
+        common = announcement({"kind": kind, **announced})
+        found |= {**common, "before": [*found.get("before", ()), *common["before"]]}
+    return {"options": {}, "before": [], "after": [], "files": {}, **found}
+
+
+def announcement(values: dict[str, str]) -> dict[str, Any]:
+    """What a role has that has a routing daemon announce a prefix.
+
+    Args:
+        values: ``kind`` of the role, ``prefix``, ``name`` of the file and the route, ``routes``
+            that FRR takes the prefix for, ``source`` that allows no longer prefix.
+    """
+
+    def filled(path: Path) -> str:
+        return re.sub("@([a-z]+)@", lambda found: values[found[1]], path.read_text())
+
+    directory = ADDITIONS / "announcement"
+    found: dict[str, Any] = yaml.safe_load(filled(directory / "additions.yml"))
+    found["files"] = {f"tasks/{one.name}": filled(one) for one in directory.glob("tasks/*.yml")}
+    for one in directory.glob("templates/*.j2"):
+        name = one.name.replace("announcement", f"v6ferry-{values['name']}")
+        found["files"][f"templates/{name}"] = filled(one)
+    return found
 
 
 def role_files(kind: str) -> dict[str, str]:
@@ -205,6 +234,7 @@ def role_files(kind: str) -> dict[str, str]:
         "meta/argument_specs.yml": f"---\n{dumped(argument_specs(kind, content, options))}",
         "meta/main.yml": META.format(description=content["short_description"]),
         "tasks/main.yml": f"---\n{dumped(tasks, quotes=True)}",
+        **added["files"],
     }
 
 

@@ -4,4 +4,6 @@
 ``internet``  carries datagrams and packets, each after its delay
 ``nat``       network address translators of every kind
 ``teredo``    machines that Teredo engines run on
+``teredo_traffic``  what went through the core, and what tests do to clients
+``memory``    what objects hold
 """

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Lab
+from tests.lab import Lab, LabHost
 from tests.lab.isatap.intranet import apply, eventually, pings, remove, status
 from tests.lab.teredo.internet import (
     SERVER,
+    A,
     internet,
     serve,
     start_client,
@@ -55,6 +56,23 @@ def test_client_follows_a_nat_that_was_restarted_rfc4380_5_2_5(lab: Lab) -> None
     assert pings(lab["a"], target, wait=4)
     assert pings(lab["b"], teredo_address(lab["a"], "teredo0"), wait=4)
     become(lab["anat"], Kind.PORT_RESTRICTED, PORTS)
+
+
+def move(host: LabHost, old: str, new: str) -> None:
+    """Give a host another address, as another network does."""
+    host.run(["ip", "address", "del", f"{old}/24", "dev", "eth0"])
+    host.run(["ip", "address", "add", f"{new}/24", "dev", "eth0"])
+    host.run(["ip", "route", "add", "default", "via", f"{A.rpartition('.')[0]}.254"])
+
+
+def test_client_follows_its_host_to_another_ipv4_address(lab: Lab) -> None:
+    a, other = lab["a"], f"{A.rpartition('.')[0]}.9"
+    before = teredo_address(a, "teredo0")
+    move(a, A, other)
+    eventually(lambda: teredo_address(a, "teredo0") != before, 12)
+    assert pings(a, teredo_address(lab["b"], "teredo0"), wait=4)
+    assert pings(lab["b"], teredo_address(a, "teredo0"), wait=4)
+    move(a, other, A)
 
 
 def test_client_comes_back_when_its_server_does(lab: Lab) -> None:

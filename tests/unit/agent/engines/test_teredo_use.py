@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
@@ -20,6 +19,7 @@ from v6ferry.wire.teredo import Origin, TeredoDatagram, bubble
 
 from tests.simulation.nat import Kind
 from tests.simulation.teredo import NATIVE, SERVER, World, echo_request
+from tests.simulation.teredo_traffic import succeed
 
 UNREACHABLE, ECHO_REPLY = 1, 129
 CORPORATE = "corp.example.com"
@@ -179,14 +179,6 @@ def test_setting_can_be_changed_while_it_sleeps_or_is_awake():
     assert client.status["state"] == "dormant"
 
 
-def succeed(machine, engine):
-    """Another engine goes on where that of a machine was."""
-    snapshot = json.loads(json.dumps(machine.engine.snapshot()))
-    machine.engine = engine
-    engine.restore(snapshot, machine.internet.now)
-    machine.tell_facts()
-
-
 @pytest.mark.parametrize("is_awake", [False, True])
 def test_successor_sleeps_on_or_is_awake_too(is_awake):
     world = World()
@@ -294,6 +286,49 @@ def test_teredo_itself_and_local_addresses_are_no_other_way(interface, address):
     facts = HostFacts(tunnel_addresses={interface: (IPv6Address(address),)})
     client.engine.update_facts(facts, world.internet.now)
     assert not client.status["summary"].startswith("idle")
+
+
+def facts_with(addresses):
+    return HostFacts(preferred_addresses={"eth0": tuple(map(IPv6Address, addresses))})
+
+
+@pytest.mark.parametrize("other", ["2001:db8::77", "2002:836b:1759::1"])
+def test_teredo_is_the_last_resort(other):
+    world = World()
+    client = world.client()
+    world.internet.run(1)
+    client.engine.update_facts(facts_with([other]), world.internet.now)
+    assert client.engine.wanted(1).interface.addresses == ()
+    what = "6to4" if other.startswith("2002:") else "native IPv6"
+    assert client.status["summary"].startswith(f"idle: there is {what}, {other} on eth0")
+    assert client.status["ready"]
+
+
+def test_teredo_is_used_beside_other_ipv6_if_told_so():
+    world = World()
+    client = world.client(last_resort=False)
+    client.native = (IPv6Address("2001:db8::77"),)
+    client.tell_facts()
+    world.internet.run(1)
+    assert client.address in client.own_addresses()
+
+
+def test_nat_aware_client_is_idle_without_a_nat():
+    world = World()
+    without = world.client(Kind.NONE, type="natawareclient")
+    behind = world.client(Kind.FULL_CONE, type="natawareclient")
+    world.internet.run(1)
+    assert without.engine.wanted(1).interface.addresses == ()
+    assert without.status["summary"] == "idle: there is no NAT, and type is natawareclient"
+    assert behind.status["active"]
+
+
+def test_disabled_client_asks_nobody():
+    world = World()
+    client = world.client(type="disabled")
+    world.internet.run(10)
+    assert world.internet.carried == []
+    assert client.status["summary"] == "disabled (type)"
 
 
 # Managed networks
