@@ -108,9 +108,11 @@ def scene() -> Iterator[Scene]:
     with Lab(PORTPROXY) as lab:
         proxy, server = lab["proxy"], lab["v6"]
         server.write("/run/web.conf", _NGINX_SERVER.format(address=V6, port=WEB, page=_PAGE))
-        web = server.popen(["nginx", "-c", "/run/web.conf"])
+        web = server.popen(["nginx", "-c", "/run/web.conf"], start_new_session=True)
         receiver = server.popen(
-            [sys.executable, _BULK_ENDS, "receive", V6, str(BULK)], stderr=subprocess.DEVNULL
+            [sys.executable, _BULK_ENDS, "receive", V6, str(BULK)],
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         listeners = "".join(
             _LISTEN.format(port=port, here=PROXY4, there=V6, to=to, options=options)
@@ -122,12 +124,14 @@ def scene() -> Iterator[Scene]:
             )
         )
         proxy.write("/run/haproxy.cfg", _HAPROXY.format(listeners=listeners))
-        haproxy = proxy.popen(["haproxy", "-db", "-f", "/run/haproxy.cfg"])
+        # The kernel shares a core out by session first (sched(7), autogroups), and workers have one
+        # each: so have all that are measured, and their servers.
+        haproxy = proxy.popen(["haproxy", "-db", "-f", "/run/haproxy.cfg"], start_new_session=True)
         stream = _NGINX_STREAM.format(
             here=PROXY4, there=V6, port=NGINX, next=NGINX + 1, web=WEB, bulk=BULK
         )
         proxy.write("/run/stream.conf", stream)
-        nginx = proxy.popen(["nginx", "-c", "/run/stream.conf"])
+        nginx = proxy.popen(["nginx", "-c", "/run/stream.conf"], start_new_session=True)
         proxy.start_agent(
             "--plane", "userspace", "--portproxy-workers", "1", python=_system_python()
         )
