@@ -45,3 +45,20 @@ def programs(host: LabHost, interface: str, direction: str) -> list[str]:
     shown = host.run(["tc", "filter", "show", "dev", interface, direction], check=False).stdout
     filters = re.findall(r" v6ferry \w+ .* id (\d+) ", shown)
     return [f"TCX {one}" for one in by_tcx if one in ours] + [f"clsact {one}" for one in filters]
+
+
+_REMOVE = """
+import socket, sys
+from pathlib import Path
+from v6ferry.system.tcx import Tcx
+from v6ferry.system.traffic_control import Direction
+ours = Tcx(Path(sys.argv[1]))
+for name in sys.argv[2:]:
+    for direction in Direction:
+        ours.detach(socket.if_nametoindex(name), direction)
+"""
+
+
+def remove_programs(host: LabHost, *interfaces: str) -> None:
+    """Take the agent's programs by TCX off, as a reboot does."""
+    host.run([sys.executable, "-c", _REMOVE, RECORD, *interfaces])

@@ -21,6 +21,7 @@ from tests.lab.isatap.intranet import (
     remove,
     status,
 )
+from tests.lab.programs import remove_programs
 
 pytestmark = pytest.mark.lab
 
@@ -86,11 +87,12 @@ def test_restart_of_the_router_is_not_noticed_by_its_hosts(lab, conversation):
 
 
 def test_resources_survive_a_reboot(lab):
-    """A reboot takes the devices, /run and the kernel's parameters; files below /var stay."""
+    """It takes devices, programs, /run and the kernel's parameters; files below /var stay."""
     for name in ("a", "router"):
         host = lab[name]
         host.stop_agent()
         host.run(["ip", "tuntap", "del", "isatap0", "mode", "tun"])
+        remove_programs(host, "eth0")
         host.run(["sh", "-c", "rm -rf /run/v6ferry"])
     lab["router"].run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"])
     for name in ("router", "a"):
@@ -167,13 +169,14 @@ def test_removed_resource_leaves_the_host_as_it_was_found(bare_lab, name, kind, 
     assert picture(host) != before
     assert remove(host, kind)["actions"] == [f"remove {kind} default"]
     after = picture(host)
-    # What the agent itself keeps while it runs: empty directories and its lock.
+    # What the agent itself keeps: empty directories, its lock, and which BPF programs are its own.
     for directory in ("/var/lib/v6ferry", "/run"):
         for one in (before, after):
             one[directory] = [
                 line
                 for line in one[directory].splitlines()
-                if not line.endswith(" ") and "v6ferry/lock" not in line
+                if not line.endswith(" ")
+                and not line.startswith(("v6ferry/lock ", "v6ferry/programs.json "))
             ]
     assert after == before
 
