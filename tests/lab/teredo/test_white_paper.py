@@ -31,6 +31,8 @@ from tests.simulation.nat import Kind
 
 pytestmark = pytest.mark.lab
 
+OBSOLETE = "3ffe:831f:ce49:7601:8000:efff:7c94:fffe"
+
 A_PORT, B_PORT = 4096, 8192
 Step = tuple[tuple[str, int], tuple[str, int], str]
 """Whence, whither, and what."""
@@ -141,7 +143,6 @@ def test_explain_says_how_a_peer_is_found(lab: Lab) -> None:
     assert "through its server 206.73.118.1" in said
     said = lab["a"].v6ferry("explain", "2001:db8:0:c::77").stdout
     assert "an echo request through the Teredo server finds its relay first" in said
-    obsolete = "3ffe:831f:ce49:7601:8000:efff:7c94:fffe"
-    said = lab["a"].v6ferry("explain", obsolete, check=False).stdout
+    said = lab["a"].v6ferry("explain", OBSOLETE, check=False).stdout
     assert "teredo-obsolete address, of IPv4 host 131.107.0.1" in said
     assert "it is dropped" in said
