@@ -201,8 +201,8 @@ def announcement(values: dict[str, str]) -> dict[str, Any]:
         return re.sub("@([a-z]+)@", lambda found: values[found[1]], path.read_text())
 
     directory = ADDITIONS / "announcement"
-    found: dict[str, Any] = yaml.safe_load(filled(directory / "additions.yml"))
-    found["files"] = {f"tasks/{one.name}": filled(one) for one in directory.glob("tasks/*.yml")}
+    found: dict[str, Any] = yaml.safe_load(filled(directory / "additions.yml.in"))
+    found["files"] = {f"tasks/{one.stem}": filled(one) for one in directory.glob("tasks/*.yml.in")}
     for one in directory.glob("templates/*.j2"):
         name = one.name.replace("announcement", f"v6ferry-{values['name']}")
         found["files"][f"templates/{name}"] = filled(one)
