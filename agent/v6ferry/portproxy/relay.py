@@ -24,7 +24,7 @@ from v6ferry.portproxy.rules import Listener, Rule, bucket_of
 
 SMALL = 32768
 """Bytes read at once; what fills this is bulk."""
-TURNS = 8
+TURNS = 16
 """Pipes filled for one socket before others have their turn."""
 
 OPEN, CONNECTING, GREETING, RACING, LISTENING = range(5)
@@ -179,14 +179,15 @@ class Relay:
             if pipe is None:
                 self._copy(end, peer, events)
                 return
-        source, sink, splice = end.fd, peer.fd, os.splice
-        for turn in range(TURNS):
+        source, sink, splice, moved = end.fd, peer.fd, os.splice, 0
+        for _turn in range(TURNS):
             try:
                 size = splice(source, pipe[1], pipes.CAPACITY, flags=_SPLICE)
             except BlockingIOError:
                 self._give_pipe_back(peer)
-                # A stream that pauses soon is of requests and answers, which splice is slow at.
-                end.bulk = turn > 0
+                # A stream of little at a time is of requests and answers, which splice is slow at.
+                # Where there was nothing at all, others had their turn before.
+                end.bulk = not 0 < moved < SMALL
                 if events & EPOLLPRI and self._is_at_mark(end):
                     # It stops at an urgent byte, and more may be behind that.
                     end.ready = events
@@ -199,6 +200,7 @@ class Relay:
                 self._give_pipe_back(peer)
                 self._ended(end, peer)
                 return
+            moved += size
             end.carried += size
             peer.piped = size
             if not self._drain(peer, pipe[0], sink):
