@@ -28,11 +28,7 @@ _GROUPS = (
 _LINK = (16, 17)  # RTM_NEWLINK, RTM_DELLINK
 _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
-_FILTER = (
-    44,
-    45,
-    37,
-)  # RTM_NEWTFILTER, RTM_DELTFILTER, RTM_DELQDISC, which takes its filters along
+_FILTER = (44, 45, 37)  # RTM_NEWTFILTER, RTM_DELTFILTER; RTM_DELQDISC takes filters along
 _CONFIGURATION = 80  # RTM_NEWNETCONF, such as that forwarding was switched on or off
 
 _VERSIONS: dict[int, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}

@@ -7,7 +7,6 @@ them, so that theirs go on seeing what they saw.
 
 from __future__ import annotations
 
-from v6ferry.system.errors import SystemFault
 from v6ferry.system.tcx import Tcx
 from v6ferry.system.traffic_control import PRIORITY, Direction, TrafficControl
 
@@ -49,8 +48,7 @@ class ProgramPlaces:
         """
         filters = await self._traffic_control.filters(index, direction)
         if self._tcx is not None and all(one.is_ours for one in filters):
-            if not self._tcx.is_attached(index, direction, program):
-                self._tcx.attach(index, direction, program)
+            self._tcx.attach(index, direction, program)
             if filters:
                 await self._traffic_control.detach(index, direction)
                 self._filters.discard((index, direction))
@@ -81,10 +79,5 @@ class ProgramPlaces:
         """
         filters = await self._traffic_control.filters(index, direction)
         names = [f"tc filter {one.name}" for one in filters if one.priority < PRIORITY]
-        if self._tcx is None:
-            return names
-        try:
-            others = self._tcx.before_ours(index, direction)
-        except SystemFault:
-            return names
+        others = [] if self._tcx is None else self._tcx.before_ours(index, direction)
         return [f"TCX program {one}" for one in others] + names

@@ -16,8 +16,9 @@ import json
 import logging
 import platform
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import IntEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,18 +94,10 @@ class Tcx:
             return False
         return True
 
-    def is_attached(self, index: int, direction: Direction, program: int) -> bool:
-        """Return whether a program, by its descriptor, runs on packets of an interface.
-
-        Raises:
-            SystemFault: the kernel refuses.
-        """
-        return identifier_of(program) in attached(index, direction).identifiers
-
     def attach(self, index: int, direction: Direction, program: int) -> None:
         """Run a program on packets of an interface, instead of an earlier one of ours.
 
-        There is no moment without a program where one was.
+        Nothing is done where it already does. There is no moment without a program where one was.
 
         Args:
             index: of the interface.
@@ -258,13 +251,14 @@ def _change(
 
 def _bpf(command: _Command, attributes: ctypes.Array[ctypes.c_char]) -> int:
     """Call bpf(2) and return the error number, or 0."""
+    size = ctypes.c_long(ctypes.sizeof(attributes))
+    result = _system_call()(ctypes.c_long(command), ctypes.byref(attributes), size)
+    return ctypes.get_errno() if result < 0 else 0
+
+
+@cache
+def _system_call() -> Callable[..., int]:
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long
     number = _SYSTEM_CALLS.get(platform.machine(), _SYSTEM_CALL)
-    result = call(
-        ctypes.c_long(number),
-        ctypes.c_long(command),
-        ctypes.byref(attributes),
-        ctypes.c_long(ctypes.sizeof(attributes)),
-    )
-    return ctypes.get_errno() if result < 0 else 0
+    return partial(call, ctypes.c_long(number))
