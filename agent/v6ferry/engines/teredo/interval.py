@@ -31,6 +31,7 @@ from v6ferry.engines.teredo.qualification import (
     refusal,
     unusable,
 )
+from v6ferry.engines.teredo.tables import MORE_PORTS
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import (
@@ -42,8 +43,6 @@ from v6ferry.wire.teredo import (
     is_bubble,
 )
 
-_FIRST_PORT, _LAST_PORT = 61000, 65535
-"""Above what Linux gives to sockets that ask for any port."""
 SHORTEST = 5.0
 """Seconds; a NAT that forgets sooner is of no use for Teredo."""
 
@@ -112,7 +111,7 @@ class RefreshInterval:
             self._server, self._address = server, parts
             self._tried = tried
             self.interval = min(tried, self._first)
-            self.port = self._random.randint(_FIRST_PORT, _LAST_PORT)
+            self.port = self._random.choice(MORE_PORTS)
             self._ask(now)
 
     def end(self) -> None:

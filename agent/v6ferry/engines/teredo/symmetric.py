@@ -30,21 +30,24 @@ from typing import Any
 from v6ferry.engines.teredo.load_reduction import FrugalNode
 from v6ferry.engines.teredo.node import ATTEMPTS, SWEEP
 from v6ferry.engines.teredo.peers import TRUST, Peer
-from v6ferry.engines.teredo.qualification import LINK_LOCAL, Secret, Server, make_solicitation
+from v6ferry.engines.teredo.qualification import (
+    LINK_LOCAL,
+    Secret,
+    Server,
+    make_solicitation,
+    refusal,
+)
+from v6ferry.engines.teredo.tables import MORE_PORTS
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.teredo import (
     NONCE_LENGTH,
     TEREDO_PORT,
-    Confirmation,
     TeredoDatagram,
-    is_authentic,
 )
 
 MOST_PORTS = 256
 """Ports of ours for single peers; whoever comes later is spoken to from the usual one."""
 _PORTS_AT_ONCE = 8
-_FIRST_PORT, _LAST_PORT = 61000, 65535
-"""Above what Linux gives to sockets that ask for any port."""
 LARGEST_STEP = 16
 """Between two ports of a sequential NAT, for others behind it have new ones meanwhile."""
 _KEPT = 20.0
@@ -156,7 +159,7 @@ class PredictingNode(FrugalNode):
         # Some at once, for each time is another table for the plane.
         wanted = len(self._own_ports) + _PORTS_AT_ONCE
         while len(self._own_ports) < wanted:
-            port = self._random.randint(_FIRST_PORT, _LAST_PORT)
+            port = self._random.choice(MORE_PORTS)
             if port not in self._reserved_ports():
                 self._own_ports.setdefault(port, None)
         self._wanted = None
@@ -180,7 +183,7 @@ class PredictingNode(FrugalNode):
     def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
         super()._restore_peers(entries, now)
         for peer in self._peers:
-            if peer.local_port in range(_FIRST_PORT, _LAST_PORT + 1):
+            if peer.local_port in MORE_PORTS:
                 self._own_ports[peer.local_port] = peer.address
                 self._wanted = None
 
@@ -321,8 +324,7 @@ class PredictingNode(FrugalNode):
             return "echo with another nonce"
         if source.address != _asked_address(asked[0], test.nonces.index(nonce)):
             return "echo from another address of the server"
-        is_refused = authentication.confirmation != Confirmation.ACCEPTED
-        if is_refused or (secret is not None and not is_authentic(secret.key, datagram)):
+        if refusal(datagram, secret) is not None:
             return "echo with a wrong authentication value"
         test.seen[nonce] = datagram.origin.port
         if len(test.seen) == len(test.nonces):

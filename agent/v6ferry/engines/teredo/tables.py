@@ -26,6 +26,9 @@ from v6ferry.system.state import HostFacts, InterfaceAddress, InterfaceState, Ro
 
 OVERHEAD = 28
 """Octets of the IPv4 and UDP headers."""
+MORE_PORTS = range(61000, 65536)
+"""UDP ports of ours for single peers and purposes: above what Linux gives to sockets that ask for
+any port."""
 
 
 def teredo_table(

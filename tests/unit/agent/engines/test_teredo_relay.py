@@ -23,9 +23,9 @@ from tests.simulation.teredo import (
     World,
     echo_request,
 )
+from tests.simulation.teredo_traffic import STRANGER, hear
 
 OWN = IPv6Address("2001:db8:9::9")
-STRANGER = Endpoint(IPv4Address("12.155.166.101"), 5000)
 
 
 def from_relay(world, since=0.0):
@@ -35,17 +35,6 @@ def from_relay(world, since=0.0):
         for one in world.internet.carried
         if one.source.address == RELAY and one.time >= since
     ]
-
-
-def discarded(machine, datagram, source):
-    """Why a machine discards a datagram."""
-    before = dict(machine.status["discarded"])
-    machine.engine.receive_datagram(
-        datagram.build(), source, machine.addresses[0], machine.internet.now
-    )
-    machine.pump()
-    after = machine.status["discarded"]
-    return [why for why, number in after.items() if number != before.get(why)]
 
 
 def test_restricted_client_gets_a_bubble_before_the_first_packet_rfc4380_5_4_1():
@@ -78,7 +67,7 @@ def test_unknown_client_is_not_believed_rfc4380_5_4_2():
     client = world.client(Kind.PORT_RESTRICTED)
     world.internet.run(5)
     forged = TeredoDatagram(echo_request(client.address, NATIVE, 1))
-    assert discarded(world.relay, forged, STRANGER) == ["outer source is not the mapped address"]
+    assert hear(world.relay, forged, STRANGER) == ["outer source is not the mapped address"]
     assert world.relay.received == []
 
 
@@ -89,19 +78,15 @@ def test_relay_carries_to_native_hosts_alone_rfc4380_5_4_2(destination):
     world = World()
     source = TeredoAddress(SERVER, STRANGER.address, STRANGER.port).encode()
     datagram = TeredoDatagram(echo_request(source, IPv6Address(destination), 1))
-    assert discarded(world.relay, datagram, STRANGER) == [
-        "inner source or destination on the way in"
-    ]
+    assert hear(world.relay, datagram, STRANGER) == ["inner source or destination on the way in"]
 
 
 def test_relay_carries_from_clients_alone():
     world = World()
     datagram = TeredoDatagram(echo_request(NATIVE, OWN, 1))
-    assert discarded(world.relay, datagram, STRANGER) == [
-        "inner source or destination on the way in"
-    ]
+    assert hear(world.relay, datagram, STRANGER) == ["inner source or destination on the way in"]
     datagram = TeredoDatagram(bubble(NATIVE, RELAY_NATIVE))
-    assert discarded(world.relay, datagram, STRANGER) != []
+    assert hear(world.relay, datagram, STRANGER) != []
 
 
 def test_native_host_hears_that_a_client_does_not_answer_rfc4380_5_2_6():
@@ -175,7 +160,7 @@ def test_host_specific_relay_relays_for_nobody_else_rfc4380_5_4_3():
     host.output(echo_request(NATIVE, client.address, 1))
     mapped = decode(client.address)
     foreign = TeredoDatagram(echo_request(client.address, NATIVE, 1))
-    assert discarded(host, foreign, Endpoint(mapped.client, mapped.port)) == [
+    assert hear(host, foreign, Endpoint(mapped.client, mapped.port)) == [
         "inner source or destination on the way in"
     ]
     assert host.status["discarded"]["inner source or destination on the way out"] == 1
