@@ -14,9 +14,6 @@ from v6ferry.wire.ipv6 import IPV6_HEADER_LENGTH
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import is_bubble
 
-_FIRST_MULTICAST = 224
-"""First octet of the lowest IPv4 multicast address."""
-
 
 class OnDemand:
     """Sorts datagrams.
@@ -29,18 +26,19 @@ class OnDemand:
     def __init__(self, tunnels: Mapping[str, Tunnel], acceptance: Acceptance) -> None:
         self._tunnels = tunnels
         self._acceptance = acceptance
-        self._by_end: dict[tuple[bytes, int], tuple[Tunnel, IPv4Address]] = {}
+        self._by_end: dict[tuple[bytes, int], tuple[Tunnel, IPv4Address, int]] = {}
+        """Tunnel, address and ``ReceivedControl.local_port``, by where datagrams come to."""
 
     def tables_changed(self) -> None:
         """Tunnels or their tables are others."""
         self._by_end = {
-            (address.packed, port): (tunnel, address)
+            (address.packed, port): (tunnel, address, tunnel.table.encapsulation.local_port(port))
             for tunnel in self._tunnels.values()
             if tunnel.table.on_demand
             for address in tunnel.table.local_endpoints
             for port in tunnel.table.encapsulation.ports
         } | {
-            (group.address.packed, group.port): (tunnel, group.address)
+            (group.address.packed, group.port): (tunnel, group.address, 0)
             for tunnel in self._tunnels.values()
             if (group := tunnel.table.group) is not None
         }
@@ -55,15 +53,13 @@ class OnDemand:
         found = self._by_end.get((datagram.destination, port))
         if found is None:
             return False
-        tunnel, destination = found
+        tunnel, destination, local_port = found
         payload = datagram.packet
         ends = datagram.source + datagram.destination + struct.pack("!HH", datagram.port, port)
         if _is_plain(payload) and self._acceptance.accepts(tunnel, ends, payload):
             return False
         tunnel.counters.handed_up["engine"] += 1
         source = IPv4Address(datagram.source)
-        is_group = datagram.destination[0] >= _FIRST_MULTICAST
-        local_port = 0 if is_group else tunnel.table.encapsulation.local_port(port)
         tunnel.control(ReceivedControl(payload, source, destination, datagram.port, local_port))
         return True
 
