@@ -38,17 +38,17 @@ class _Families:
     def __init__(self) -> None:
         self._by_name: dict[str, Family] = {}
 
-    def counter(self, name: str, help: str) -> Family:  # noqa: A002 - Prometheus calls it so
-        return self._one(f"v6ferry_{name}_total", "counter", help)
+    def counter(self, name: str, meaning: str) -> Family:
+        return self._one(f"v6ferry_{name}_total", "counter", meaning)
 
-    def gauge(self, name: str, help: str) -> Family:  # noqa: A002
-        return self._one(f"v6ferry_{name}", "gauge", help)
+    def gauge(self, name: str, meaning: str) -> Family:
+        return self._one(f"v6ferry_{name}", "gauge", meaning)
 
-    def histogram(self, name: str, help: str) -> Family:  # noqa: A002
-        return self._one(f"v6ferry_{name}", "histogram", help)
+    def histogram(self, name: str, meaning: str) -> Family:
+        return self._one(f"v6ferry_{name}", "histogram", meaning)
 
-    def _one(self, name: str, kind: str, help: str) -> Family:  # noqa: A002
-        return self._by_name.setdefault(name, Family(name, kind, help))
+    def _one(self, name: str, kind: str, meaning: str) -> Family:
+        return self._by_name.setdefault(name, Family(name, kind, meaning))
 
     def all(self) -> Iterable[Family]:
         return self._by_name.values()
@@ -74,12 +74,12 @@ def _agent(families: _Families, agent: Answer) -> None:
     families.gauge("start_time_seconds", "When the agent started, in Unix time.").add(
         datetime.fromisoformat(agent["started"]).timestamp()
     )
-    for key, name, help_ in (
+    for key, name, meaning in (
         ("unclaimed_drops", "unclaimed_dropped_packets", "Packets that no tunnel accepts."),
         ("unclaimed_handed_up", "unclaimed_handed_up_packets", "Such that the agent looked at."),
     ):
         for reason, count in agent[key].items():
-            families.counter(name, help_).add(count, reason=reason)
+            families.counter(name, meaning).add(count, reason=reason)
     proxies = agent["portproxy"]
     families.gauge("portproxy_workers", "Processes that accept connections.").add(
         proxies["workers"]
@@ -120,18 +120,18 @@ def _resource(families: _Families, one: Answer) -> None:
 
 
 def _tunnel(families: _Families, counters: Answer, labels: Mapping[str, str]) -> None:
-    for key, name, help_ in _TUNNEL:
-        families.counter(f"tunnel_{name}", help_).add(counters[key], **labels)
-    for key, name, label, help_ in _TUNNEL_REASONS:
+    for key, name, meaning in _TUNNEL:
+        families.counter(f"tunnel_{name}", meaning).add(counters[key], **labels)
+    for key, name, label, meaning in _TUNNEL_REASONS:
         for reason, count in counters[key].items():
-            families.counter(f"tunnel_{name}", help_).add(count, **labels, **{label: reason})
+            families.counter(f"tunnel_{name}", meaning).add(count, **labels, **{label: reason})
 
 
 def _rule(families: _Families, counters: Answer, name: str) -> None:
     if not counters:
         return  # no worker has told anything of it yet
-    for key, metric, help_ in _PORTPROXY:
-        families.counter(f"portproxy_{metric}", help_).add(counters[key], name=name)
+    for key, metric, meaning in _PORTPROXY:
+        families.counter(f"portproxy_{metric}", meaning).add(counters[key], name=name)
     families.gauge("portproxy_active_connections", "Connections that run.").add(
         counters["active"], name=name
     )
