@@ -3,99 +3,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.demo.playbook import PlaybookError, run_playbook
-from tests.lab import SIXTOFOUR, Lab, LabHost
+from tests.demo.playbook import PlaybookError
+from tests.lab import SIXTOFOUR, Lab
 from tests.lab.isatap.intranet import apply, eventually, pings
-from tests.lab.service import Service
+from tests.lab.playbooks.routing_daemons import (
+    BIRD,
+    BIRD_BGP,
+    CONFIGURATION,
+    FRR,
+    FRR_BGP,
+    content,
+    listen,
+    routes_to,
+    run_for_relay,
+    running,
+    start_bird,
+    start_frr,
+)
 from tests.lab.sixtofour.internet import B_ADDRESS, RELAY
 from tests.lab.sixtofour.site import address_in
 
 pytestmark = pytest.mark.lab
 
 FILE = {daemon: f"/etc/{daemon}/v6ferry-sixtofour.conf" for daemon in ("bird", "frr")}
-CONFIGURATION = {daemon: f"/etc/{daemon}/{daemon}.conf" for daemon in ("bird", "frr")}
-BIRD = """\
-# Of the administrator.
-router id {identifier};
-log stderr all;
-protocol device {{ scan time 1; }}
-protocol kernel {{ ipv6 {{ export where source = RTS_RIP; }}; scan time 1; }}
-protocol rip ng {{
-    ipv6 {{ import all; export {exported}; }};
-    interface "{interface}" {{ update time 1; timeout time 20; garbage time 5; }};
-}}
-"""
-"""FRR sends updates every 5 seconds at the soonest: routes must outlive more than one."""
-FRR = """\
-! Of the administrator.
-ipv6 prefix-list other seq 5 permit 2001:db8:77::/48
-ipv6 route 2001:db8:77::/48 blackhole
-router ripng
- network lan0
- redistribute static
- timers basic 5 20 10
-exit
-"""
-FRR_BGP = """\
-router bgp 64512
- bgp router-id 10.9.9.9
- no bgp ebgp-requires-policy
- neighbor 2001:db8:0:c::c remote-as 64513
- address-family ipv6 unicast
-  neighbor 2001:db8:0:c::c activate
- exit-address-family
-exit
-"""
-BIRD_BGP = """\
-router id 10.8.8.8;
-log stderr all;
-protocol device { scan time 1; }
-protocol kernel { ipv6 { export where source = RTS_BGP; }; scan time 1; }
-protocol bgp {
-    local 2001:db8:0:c::c as 64513;
-    neighbor NEIGHBOR as 64512;
-    connect delay time 1; connect retry time 1; error wait time 1, 1;
-    ipv6 { import all; export none; };
-}
-"""
-
-
-def start_bird(host: LabHost, text: str) -> Service:
-    host.write(CONFIGURATION["bird"], text)
-    host.path("/run/bird").mkdir(exist_ok=True)
-    return host.start_service(
-        "bird",
-        ["bird", "-d", "-c", CONFIGURATION["bird"]],
-        ready=lambda _bird: host.path("/run/bird/bird.ctl").exists(),
-    )
-
-
-def start_frr(host: LabHost, text: str, *, write: bool = True) -> list[Service]:
-    """Start FRR with its file, as its own service does."""
-    host.path("/run/frr").mkdir(exist_ok=True)
-    host.run(["chown", "frr:frr", "/run/frr"])
-    if write:
-        host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
-        host.write(CONFIGURATION["frr"], text)
-    daemons = []
-    for daemon in ("zebra", "ripngd", "staticd", "bgpd"):
-        socket = host.path(f"/run/frr/{daemon}.vty")
-        socket.unlink(missing_ok=True)
-        daemons.append(
-            host.start_service(
-                daemon,
-                [f"/usr/lib/frr/{daemon}", "--log", "stdout"],
-                ready=lambda _daemon, socket=socket: socket.exists(),
-            )
-        )
-    host.run(["vtysh", "-b"])
-    return daemons
+run = partial(run_for_relay, "sixtofour")
+route = partial(routes_to, "2002::/16")
 
 
 @pytest.fixture
@@ -108,26 +46,6 @@ def lab() -> Iterator[Lab]:
         lab["c"].run(["ip", "-6", "route", "del", "default"])
         eventually(lambda: address_in(lab["relay"], "2001:db8:0:c:", "lan0") is not None)
         yield lab
-
-
-def run(lab: Lab, *options: str, **variables: str) -> int:
-    """Run the playbook for the relay alone, and return how many tasks have changed something."""
-    values = {f"sixtofour_relay_{name}": value for name, value in variables.items()}
-    extra = ("--limit", "relay", "--diff", "-e", json.dumps({**values, "sixtofour_relay_wait": 10}))
-    return run_playbook(lab, "sixtofour", *extra, *options).changed["relay"]
-
-
-def route(host: LabHost) -> str:
-    return host.run(["ip", "-6", "route", "show", "2002::/16"]).stdout
-
-
-def content(host: LabHost, daemon: str) -> str:
-    return host.path(CONFIGURATION[daemon]).read_text()
-
-
-def listen(lab: Lab) -> None:
-    """Have the native host learn routes by RIPng."""
-    start_bird(lab["c"], BIRD.format(identifier="10.8.8.8", interface="eth0", exported="none"))
 
 
 def test_bird_announces_while_the_role_says_so_and_not_longer_rfc3056_5_2(lab):
@@ -195,10 +113,6 @@ def test_frr_announces_while_the_role_says_so_and_not_longer_rfc3056_5_2(lab):
     assert "v6ferry" not in running(relay)
     assert "2001:db8:77::/48" in c.run(["ip", "-6", "route", "show", "proto", "bird"]).stdout
     assert run(lab) == 0
-
-
-def running(host: LabHost) -> str:
-    return host.run(["vtysh", "-c", "show running-config"]).stdout
 
 
 def test_an_frr_that_has_written_its_file_itself_is_understood(lab):

@@ -7,21 +7,23 @@ that daemons refuse is tested there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.demo.playbook import PlaybookError, run_playbook
+from tests.demo.playbook import PlaybookError
 from tests.lab import Lab, LabHost
 from tests.lab.isatap.intranet import eventually, pings
-from tests.lab.playbooks.test_announcement import (
+from tests.lab.playbooks.routing_daemons import (
     BIRD,
     BIRD_BGP,
     FRR,
     FRR_BGP,
     content,
     listen,
+    routes_to,
+    run_for_relay,
     running,
     start_bird,
     start_frr,
@@ -29,6 +31,9 @@ from tests.lab.playbooks.test_announcement import (
 from tests.lab.teredo.internet import RELAY, RELAY_NATIVE, internet, serve, start_client
 
 pytestmark = pytest.mark.lab
+
+run = partial(run_for_relay, "teredo")
+route = partial(routes_to, "2001::/32")
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +52,6 @@ def client(lab: Lab) -> str:
     """The address of a client."""
     shown = lab["b"].run(["ip", "-6", "-o", "addr", "show", "dev", "teredo0"]).stdout
     return next(word.partition("/")[0] for word in shown.split() if word.startswith("2001:"))
-
-
-def run(lab: Lab, *options: str, **variables: str) -> int:
-    """Run the playbook for the relay alone, and return how many tasks have changed something."""
-    values = {f"teredo_relay_{name}": value for name, value in variables.items()}
-    extra = ("--limit", "relay", "--diff", "-e", json.dumps({**values, "teredo_relay_wait": 10}))
-    return run_playbook(lab, "teredo", *extra, *options).changed["relay"]
-
-
-def route(host: LabHost) -> str:
-    return host.run(["ip", "-6", "route", "show", "2001::/32"]).stdout
 
 
 def learned(host: LabHost) -> set[str]:
