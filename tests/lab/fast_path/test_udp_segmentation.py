@@ -15,6 +15,7 @@ from tests.lab.fast_path.pair import (
     BENIGN,
     Passed,
     passing,
+    report_groups_at_once,
     running_pair,
     tunnel_address,
     underlay,
@@ -92,6 +93,7 @@ def test_super_packets_are_split_where_the_link_wants_it(lab: Lab, offload: None
 def intranet() -> Iterator[Lab]:
     """Hosts, a router, and a native host behind it."""
     with Lab(ISATAP) as lab:
+        report_groups_at_once(*(lab[name] for name in ("a", "b", "router")))
         set_up(lab, plane="ebpf")
         eventually(lambda: pings(lab["a"], C))
         yield lab
