@@ -269,6 +269,7 @@ struct answer {
 	__be32 source;
 	__u32 rate;			/* datagrams a second to one address; 0 sets no limit */
 	__u32 salt;			/* says which addresses share a budget */
+	__u32 identifier;		/* of what counts them, as of a rule */
 	__u8 packet[ADVERTISEMENT_LENGTH];
 };
 
@@ -1344,6 +1345,7 @@ __attribute__((noinline)) int answer_solicitation(struct __sk_buff *skb)
 		traffic->packets_out++;
 		traffic->bytes_out += ADVERTISEMENT_LENGTH;
 	}
+	count_rule(answer->identifier, 1);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -7,6 +7,8 @@
 ``acceptance``  asks them, and remembers
 ``path``        the way of one flow through the underlay, remembered
 ``ecn``         RFC 6040
+``answers``     datagrams that have an answer in the table
+``rate_limit``  how much one address is sent
 ``offload``     super-packets of TCP: taken apart, and put together
 ``icmp_errors`` ICMPv6 errors that a tunnel owes to senders (RFC 4213 section 3.2 and 3.4)
 ``counters``    packets and drops, by name

@@ -135,7 +135,7 @@ def decide_decapsulation(
         local_port: the one that it came to; 0 for the usual one.
         peers: of the tunnel.
     """
-    refused = _outer_refused(table, outer_source, outer_destination)
+    refused = outer_refused(table, outer_source, outer_destination)
     if refused is not None:
         return Drop(refused)
     asks_for_itself = table.multicast and source.is_unspecified and destination.is_multicast
@@ -185,9 +185,10 @@ def _accepts(rule: IngressRule, source: IPv6Address, outer: Endpoint, peers: Pee
     return False
 
 
-def _outer_refused(
+def outer_refused(
     table: TunnelTable, outer_source: IPv4Address, outer_destination: IPv4Address
 ) -> DropReason | None:
+    """Why nothing is accepted between two endpoints; None where something may be."""
     if outer_destination not in table.local_endpoints:
         return DropReason.OUTER_DESTINATION
     if outer_source in table.host_endpoints:

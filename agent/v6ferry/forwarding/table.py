@@ -184,6 +184,10 @@ class NearRule:
     any of ours, on the way in the one that the outer packet came to."""
 
 
+ANSWERED = "answered"
+"""What a plane has answered itself is counted as if a rule had this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is answered to every datagram that is alike: Teredo's solicitations (RFC 4380 §5.3.2).

@@ -9,6 +9,7 @@ below only execute them.
 from __future__ import annotations
 
 import errno
+import secrets
 import socket
 import struct
 from asyncio import AbstractEventLoop
@@ -17,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from v6ferry.forwarding import icmp_errors
 from v6ferry.forwarding.acceptance import Acceptance
+from v6ferry.forwarding.answers import Answers
 from v6ferry.forwarding.counters import Counters, DropReason
 from v6ferry.forwarding.decide import PeerTable
 from v6ferry.forwarding.delivery import Delivery
@@ -80,6 +82,7 @@ class UserspacePlane:
         self._parts = Parts()
         self._ports = Ports(loop, underlay, self._tunnels, self._receive_udp)
         self._on_demand = OnDemand(self._tunnels, self._acceptance)
+        self._answers = Answers(self._tunnels, clock, secrets.randbits(64))
         self.faults: dict[str, str] = {}
         """Why an interface has to do without the fast path of this plane."""
         self.before_ours: dict[str, str] = {}
@@ -160,6 +163,7 @@ class UserspacePlane:
     def _renew(self, interface: str) -> None:
         self._acceptance.table_changed(interface)
         self._on_demand.tables_changed()
+        self._answers.tables_changed()
 
     def _share(self, changed: Tunnel | None = None) -> None:
         """Have every tunnel refuse what any of them would bring back (RFC 6324 section 3.3).
@@ -348,7 +352,7 @@ class UserspacePlane:
                 break
             except OSError:
                 continue
-            if self._on_demand.takes(one, port):
+            if self._answers.take(outer, one, port) or self._on_demand.takes(one, port):
                 continue
             ports = struct.pack("!HH", one.port, port)
             self._receive_inner(one.packet, one.source + one.destination + ports, one.tos)

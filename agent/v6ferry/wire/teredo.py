@@ -20,6 +20,8 @@ from v6ferry.wire.parser import Parser, WireError
 TEREDO_PORT = 3544
 """The UDP port of servers (RFC 4380 section 2.7)."""
 NONCE_LENGTH = 8
+AUTHENTICATION_LENGTH = 13
+"""Octets of the authentication encapsulation without identifier and value."""
 NEXT_HEADER_NONE = 59
 
 _ORIGIN_INDICATION = 0x0000

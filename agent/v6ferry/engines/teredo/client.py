@@ -23,7 +23,6 @@ from v6ferry.engines.teredo.qualification import (
     Server,
     known_before,
 )
-from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.servers import Servers, names_of
 from v6ferry.engines.teredo.specification import TeredoClientSpec
 from v6ferry.engines.teredo.symmetric import PortChoice, port_choice
@@ -36,6 +35,7 @@ from v6ferry.engines.teredo.use import (
     why_not_used,
 )
 from v6ferry.engines.tunnel import ALL_ADDRESSES, underlay_endpoints
+from v6ferry.forwarding.rate_limit import RateLimit
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.system.state import (
     LINK_LOCAL_PREFIX,

@@ -17,10 +17,10 @@ from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.interface import OutgoingDatagram, Wanted
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of, is_global
 from v6ferry.engines.teredo.qualification import ALL_ROUTERS, Secret
-from v6ferry.engines.teredo.rate_limit import RateLimit
 from v6ferry.engines.teredo.specification import TeredoServerSpec
 from v6ferry.engines.teredo.tables import OVERHEAD, teredo_table
 from v6ferry.engines.tunnel import tunnel_mtu
+from v6ferry.forwarding.rate_limit import RateLimit
 from v6ferry.forwarding.table import Answer, Endpoint, EndpointRule, TunnelTable
 from v6ferry.system.state import HostFacts, InterfaceState
 from v6ferry.wire.icmpv6 import Icmpv6Type
@@ -35,6 +35,7 @@ from v6ferry.wire.neighbor_discovery import (
 from v6ferry.wire.neighbor_discovery import decode as decode_message
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
+    AUTHENTICATION_LENGTH,
     TEREDO_PORT,
     Authentication,
     Confirmation,
@@ -49,12 +50,7 @@ _LINK_LOCAL = IPv6Network("fe80::/10")
 _CONE = 1 << 63
 """Of a link-local address's interface identifier (section 5.2.1)."""
 _REMEMBERED = 64
-"""Solicitations that are answered without looking at them again."""
-_PLAIN_NONCE = b"\0\1\0\0"
-"""The authentication encapsulation of clients that have no key begins so."""
-_CONFIRMATION = 12
-_AUTHENTICATION_LENGTH = 13
-"""Octets of the authentication encapsulation without identifier and value."""
+"""Solicitations that planes answer without the engine: those of one implementation are alike."""
 ECHO_LENGTH = 128
 """Octets of the longest echo request that goes on to a native host: clients need no more."""
 
@@ -97,12 +93,6 @@ class TeredoServer(TeredoEngine):
         self, payload: bytes, source: Endpoint, destination: IPv4Address, now: float
     ) -> None:
         """See ``DatagramEngine.receive_datagram``."""
-        if payload[:4] == _PLAIN_NONCE:
-            # Solicitations of one implementation are alike but for their nonces.
-            answer = self._answers.get((payload[_AUTHENTICATION_LENGTH:], destination))
-            if answer is not None and payload[_CONFIRMATION] == Confirmation.ACCEPTED:
-                self._answer_alike(answer, payload[:_AUTHENTICATION_LENGTH], source, now)
-                return
         try:
             datagram = TeredoDatagram.parse(payload)
         except WireError as error:
@@ -233,22 +223,6 @@ class TeredoServer(TeredoEngine):
         self._send(TeredoDatagram(packet, origin, authentication), source, answer_from)
         return None
 
-    def _answer_alike(
-        self, answer: tuple[bytes, IPv4Address], nonce: bytes, source: Endpoint, now: float
-    ) -> None:
-        """Answer a solicitation of which one like it has been checked and answered before."""
-        if not self._may_be_far_end(source):
-            self._discard("outer source")
-        elif not self._limit.allows(source.address, now):
-            self._discard("rate limit")
-        else:
-            self._counted["advertisements"] += 1
-            packet, answer_from = answer
-            origin = Origin(source.address, source.port).build()
-            self._datagrams.append(
-                OutgoingDatagram(b"".join((nonce, origin, packet)), source, answer_from)
-            )
-
     def _check_key(
         self, datagram: TeredoDatagram
     ) -> tuple[Secret | None, Confirmation, str | None]:
@@ -342,9 +316,7 @@ class TeredoServer(TeredoEngine):
 def _length_of(authentication: Authentication | None) -> int:
     if authentication is None:
         return 0
-    return (
-        _AUTHENTICATION_LENGTH + len(authentication.client_identifier) + len(authentication.value)
-    )
+    return AUTHENTICATION_LENGTH + len(authentication.client_identifier) + len(authentication.value)
 
 
 def _link_local(server: IPv4Address) -> IPv6Address:

@@ -135,7 +135,7 @@ _MEMBER_KEY = struct.Struct("=II16s")
 _CANDIDATES_KEY = struct.Struct("=4s4s2s2x")
 _CANDIDATES = struct.Struct(f"={1 + CANDIDATES}I")
 _SOLICITATION = struct.Struct(f"=4s{SOLICITATION_LENGTH}s")
-_ANSWER = struct.Struct(f"=I4sII{ADVERTISEMENT_LENGTH}s")
+_ANSWER = struct.Struct(f"=I4sIII{ADVERTISEMENT_LENGTH}s")
 _BUDGET = struct.Struct("=2Q")
 _COMMON = struct.Struct("=II")
 TRAFFIC = struct.Struct("=4Q")
@@ -291,9 +291,9 @@ def solicitation(answer: Answer) -> bytes:
     return _SOLICITATION.pack(answer.destination.packed, answer.request)
 
 
-def answer(one: Answer, tunnel_index: int, rate: int, salt: int) -> bytes:
+def answer(one: Answer, tunnel_index: int, rate: int, salt: int, identifier: int) -> bytes:
     """Struct answer."""
-    return _ANSWER.pack(tunnel_index, one.source.packed, rate, salt, one.reply)
+    return _ANSWER.pack(tunnel_index, one.source.packed, rate, salt, identifier, one.reply)
 
 
 def member_key(owner: int, member_set: MemberSet, address: bytes) -> bytes:

@@ -12,6 +12,7 @@ from v6ferry.forwarding.decide import embeds_ours
 from v6ferry.forwarding.ebpf import layout
 from v6ferry.forwarding.ebpf.layout import Accept, MemberSet, Near, TunnelFlag, Way
 from v6ferry.forwarding.table import (
+    ANSWERED,
     Anybody,
     Embedded,
     Endpoint,
@@ -85,6 +86,7 @@ def tunnel_entries(
     """
     interface = table.interface
     names = [rule.name for rule in table.forwarding] + [rule.name for rule in table.ingress]
+    names += [ANSWERED] if table.answers else []
     entries = TunnelEntries({name: identifiers.of(interface, name) for name in names})
     watched = list(watched)
     entries.maps = {
@@ -105,7 +107,7 @@ def tunnel_entries(
         },
         "answers": {
             layout.solicitation(one): layout.answer(
-                one, index, table.answer_limit, identifiers.salt
+                one, index, table.answer_limit, identifiers.salt, entries.rules[ANSWERED]
             )
             for one in table.answers
             if len(one.request) == layout.SOLICITATION_LENGTH
