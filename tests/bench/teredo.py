@@ -3,14 +3,16 @@
 
 The clients have public addresses, so that plain IPv4 takes the same way. They are on one
 link; but to the native host behind the relay packets go through two routers, none of which
-translates.
+translates. Each host at an end has a core to itself, or both share both as a veth has it, which has
+packets overtake each other (``a_core_each``).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, ip_address, ip_interface
+from typing import NamedTuple
 
 from tests.bench.comparison import BenchError, Comparison
 from tests.lab import Lab, LabHost
@@ -30,7 +32,7 @@ from tests.lab.teredo.internet import (
 )
 from tests.lab.topologies import without_transmit_offload
 from tests.lab.topology import Host, Interface, Network, Route, Topology
-from tests.lab.traffic import iperf_server, tcp_bits_per_second
+from tests.lab.traffic import a_core_each, iperf_server, tcp_bits_per_second
 from tests.simulation.nat import Kind
 
 A = "206.73.118.254"
@@ -80,38 +82,62 @@ def comparisons() -> Iterator[Sequence[Comparison]]:
         far = enter(_ours(INTERNET))
         no_offload = "TCP, no offload on the links"
         yield [
-            ours.comparison("TCP", 0.95, ours.ipv4, "plain IPv4"),
-            packets.comparison(no_offload, 0.75, packets.ipv4, "plain IPv4"),
-            ours.comparison("TCP", 20, theirs.ipv6, "miredo"),
-            packets.comparison(no_offload, 2, their_packets.ipv6, "miredo"),
+            *_comparisons("TCP", 0.95, ours, ours.to(B), "plain IPv4"),
+            *_comparisons(no_offload, 0.75, packets, packets.to(B), "plain IPv4"),
+            *_comparisons("TCP", 20, ours, theirs.to(theirs.b), "miredo"),
+            *_comparisons(no_offload, 2, packets, their_packets.to(their_packets.b), "miredo"),
             Comparison(
                 "Teredo relay, eBPF plane, to plain IPv4: TCP",
                 "Mbit/s",
                 0.8,
-                ours=lambda: _megabits(far.source, C),
-                peer=far.ipv4,
+                ours=far.to(C, "c").megabits,
+                peer=far.to(B).megabits,
             ),
         ]
 
 
-class _Path:
-    """Two clients that reach each other by Teredo and by IPv4."""
+def _comparisons(
+    what: str, goal: float, ours: _Hosts, peer: _Way, called: str
+) -> Iterator[Comparison]:
+    name = f"Teredo, eBPF plane, to {called}: {what}"
+    way = ours.to(ours.b)
+    yield Comparison(name, "Mbit/s", goal, ours=way.megabits, peer=peer.megabits)
+    yield Comparison(
+        f"{name}, cores shared",
+        "Mbit/s",
+        goal,
+        ours=way.megabits_on_shared_cores,
+        peer=peer.megabits_on_shared_cores,
+    )
 
-    def __init__(self, lab: Lab, target: str) -> None:
-        self.lab = lab
-        self.source = lab["a"]
-        self.ipv6: Callable[[], float] = lambda: _megabits(self.source, target)
-        self.ipv4: Callable[[], float] = lambda: _megabits(self.source, B)
 
-    def comparison(
-        self, what: str, goal: float, peer: Callable[[], float], called: str
-    ) -> Comparison:
-        name = f"Teredo, eBPF plane, to {called}: {what}"
-        return Comparison(name, "Mbit/s", goal, ours=self.ipv6, peer=peer)
+class _Hosts(NamedTuple):
+    """A lab whose hosts reach each other."""
+
+    lab: Lab
+    b: str
+    """The Teredo address of host b."""
+
+    def to(self, target: str, receiver: str = "b") -> _Way:
+        """Return the way from host a to an address of a receiver."""
+        return _Way(self.lab["a"], self.lab[receiver], target)
+
+
+class _Way(NamedTuple):
+    source: LabHost
+    receiver: LabHost
+    target: str
+
+    def megabits(self) -> float:
+        with a_core_each(self.source, self.receiver):
+            return self.megabits_on_shared_cores()
+
+    def megabits_on_shared_cores(self) -> float:
+        return tcp_bits_per_second(self.source, self.target, _SECONDS) / 1e6
 
 
 @contextlib.contextmanager
-def _ours(topology: Topology) -> Iterator[_Path]:
+def _ours(topology: Topology) -> Iterator[_Hosts]:
     with _lab(topology) as lab:
         serve(lab, "ebpf", rate_limit=0)
         for name in ("a", "b"):
@@ -119,17 +145,17 @@ def _ours(topology: Topology) -> Iterator[_Path]:
         with iperf_server(lab["b"]):
             _wait_for(lab, address)
             if topology is not INTERNET:
-                yield _Path(lab, address)
+                yield _Hosts(lab, address)
                 return
             lab["relay"].start_agent("--plane", "ebpf")
             apply(lab["relay"], "teredo_relay", tunnel_mtu="dynamic")
             _wait_for(lab, C)
             with iperf_server(lab["c"]):
-                yield _Path(lab, address)
+                yield _Hosts(lab, address)
 
 
 @contextlib.contextmanager
-def _miredo(topology: Topology) -> Iterator[_Path]:
+def _miredo(topology: Topology) -> Iterator[_Hosts]:
     with _lab(topology) as lab:
         start_miredo_server(lab["server"])
         # It would send to b from another address than to the server.
@@ -137,7 +163,7 @@ def _miredo(topology: Topology) -> Iterator[_Path]:
         address = start_miredo_client(lab["b"])
         with iperf_server(lab["b"]):
             _wait_for(lab, address)
-            yield _Path(lab, address)
+            yield _Hosts(lab, address)
 
 
 @contextlib.contextmanager
@@ -150,7 +176,3 @@ def _lab(topology: Topology) -> Iterator[Lab]:
 def _wait_for(lab: Lab, target: str) -> None:
     if not wait_until(lambda: pings(lab["a"], target, wait=1), 10):
         raise BenchError(f"host a does not reach {target} within 10 s")
-
-
-def _megabits(host: LabHost, target: str) -> float:
-    return tcp_bits_per_second(host, target, _SECONDS) / 1e6
