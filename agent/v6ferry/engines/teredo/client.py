@@ -245,7 +245,8 @@ class TeredoClient(PingingNode):
             for packet in self._dormancy.settled(address, now):
                 super().find_peer(packet, now)
             self._wanted = None
-        self._interval.follow(found.server, found.nat, address, now)
+        taken = (*self._reserved_ports(), *self._own_ports)
+        self._interval.follow(found.server, found.nat, address, taken, now)
         self._follow_interval()
 
     def _follow_interval(self) -> None:

@@ -12,6 +12,7 @@ that forget sooner. So here what does not do is halved, until something does.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
@@ -90,7 +91,12 @@ class RefreshInterval:
     # What it is told
 
     def follow(
-        self, server: Server | None, nat: Nat, address: IPv6Address | None, now: float
+        self,
+        server: Server | None,
+        nat: Nat,
+        address: IPv6Address | None,
+        taken: Container[int],
+        now: float,
     ) -> None:
         """The client has this address: find out anew if it is another one, behind a NAT.
 
@@ -98,6 +104,7 @@ class RefreshInterval:
             server: ours; None while there is none.
             nat: what is before us.
             address: ours; None while there is none.
+            taken: ports of ours that have another use.
             now: seconds.
         """
         parts = None if address is None else decode(address)
@@ -111,7 +118,7 @@ class RefreshInterval:
             self._server, self._address = server, parts
             self._tried = tried
             self.interval = min(tried, self._first)
-            self.port = self._random.choice(MORE_PORTS)
+            self.port = self._random.choice([one for one in MORE_PORTS if one not in taken])
             self._ask(now)
 
     def end(self) -> None:

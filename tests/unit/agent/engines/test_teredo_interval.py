@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from v6ferry.addresses.teredo import decode
+from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.engines.specification import SpecificationError
+from v6ferry.engines.teredo.interval import RefreshInterval
+from v6ferry.engines.teredo.qualification import Nat, Server
 from v6ferry.engines.teredo.specification import TeredoClientSpec
+from v6ferry.engines.teredo.tables import MORE_PORTS
 from v6ferry.forwarding.table import Endpoint
 from v6ferry.wire.neighbor_discovery import neighbor_discovery_type
 from v6ferry.wire.teredo import TEREDO_PORT, TeredoDatagram, bubble
@@ -63,6 +67,16 @@ def test_interval_is_doubled_until_the_nat_forgets_rfc4380_5_2_7(kind):
     assert all(45 <= gap <= 60 for gap in gaps)
     assert max(gaps) - min(gaps) > 5  # randomised between 75 and 100 % of it
     assert client.address == before
+
+
+def test_secondary_port_is_one_without_another_use_rfc4380_5_2_7():
+    """From the service port, or a peer's, it would find out nothing."""
+    (free, *taken) = MORE_PORTS
+    interval = RefreshInterval(Random(1), first=30, longest=120, secret=None)
+    address = TeredoAddress(SERVER, IPv4Address("157.60.0.1"), 4096).encode()
+    server = Server(SERVER, IPv4Address(int(SERVER) + 1))
+    interval.follow(server, Nat.RESTRICTED, address, frozenset(taken), 0.0)
+    assert interval.port == free
 
 
 def test_interval_does_not_grow_beyond_its_bound_rfc4380_5_2_7():
