@@ -68,6 +68,12 @@ def flood(host: LabHost, target: str) -> None:
     assert next(handed_up) - next(handed_up) < 20
 
 
+def shown(host: LabHost) -> tuple[str, str | None]:
+    """NAT and choice of ports, as the client sees them."""
+    found = status(host)
+    return found["nat"], found["port_choice"]
+
+
 @pytest.mark.parametrize(("here", "there"), PAIRS, ids=lambda kind: kind.value)
 def test_client_reaches_a_silent_client(lab: Lab, here: Kind, there: Kind) -> None:
     fresh_client(lab, "a", here)
@@ -79,6 +85,7 @@ def test_client_reaches_a_silent_client(lab: Lab, here: Kind, there: Kind) -> No
         assert "before this host is a symmetric NAT: it" in said
         flood(lab["a"], target)
     for name, kind in (("a", here), ("b", there)):
-        shown = status(lab[name])
-        expected = SHOWN.get(kind, ("restricted", "unknown"))
-        assert (shown["nat"], shown["port_choice"]) == expected
+        if kind is Kind.SYMMETRIC and shown(lab[name]) == SHOWN[Kind.SEQUENTIAL]:
+            # One pair of random ports in 1250 seems to be in order. A new client has another.
+            fresh_client(lab, name, kind)
+        assert shown(lab[name]) == SHOWN.get(kind, ("restricted", "unknown"))

@@ -129,6 +129,21 @@ def test_echo_test_asks_both_addresses_of_the_server_around_a_bubble_rfc6081_5_4
     assert told_ports(world) == [ports[1]]
 
 
+@pytest.mark.parametrize("begins", ["a", "b"])
+@pytest.mark.parametrize(
+    "there", [Kind.NONE, Kind.FULL_CONE, Kind.ADDRESS_RESTRICTED], ids=both_ids
+)
+def test_random_ports_that_seem_to_be_in_order_do_no_harm(there: Kind, begins: str) -> None:
+    """By chance the two that the client knows of may be next to each other."""
+    world = World()
+    a, b = world.client(Kind.SEQUENTIAL), world.client(there)
+    world.internet.run(5)
+    assert a.status["port_choice"] == "sequential"
+    a.nat.kind = Kind.SYMMETRIC
+    source, target = (a, b) if begins == "a" else (b, a)
+    assert source.ping(target.address, within=1) is not None
+
+
 @pytest.mark.parametrize(
     ("here", "there", "seed"), [*product(FORESEEN, FORESEEN, range(3))], ids=both_ids
 )
