@@ -25,13 +25,17 @@ BUILD_SECONDS = 5  # what the build of a lab may take
 
 # Builds a lab, leaves programs behind that would rather stay, and waits to be killed.
 MAKER = """
-import signal, sys, time
+import subprocess, sys, time
 from tests.lab import ISATAP, Lab
 
 lab = Lab(ISATAP, sys.argv[1]).up()
-stubborn = ["setsid", "sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"]
-lab["a"].popen(stubborn)
-lab["core"].popen(["tcpdump", "-i", "any", "-w", "/dev/null"])
+stubborn = "trap '' TERM HUP INT; echo here; while :; do sleep 1; done"
+for host, *command in (
+    ("a", "setsid", "sh", "-c", stubborn),
+    ("core", "tcpdump", "-i", "any", "-w", "/dev/null"),
+):
+    program = lab[host].popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    program.stdout.readline()  # it is in the namespaces of its host by now
 print("up", flush=True)
 time.sleep(600)
 """
