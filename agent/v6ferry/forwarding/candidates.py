@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from v6ferry.addresses.ipv4 import is_unicast_endpoint
@@ -75,18 +75,6 @@ class Candidates:
         destination, _source, port = ends
         asked = names | self._names.get((destination, None, port), set())
         self.found[ends] = tuple(sorted(asked, key=self._positions.__getitem__))
-
-
-def candidates(tables: Mapping[str, TunnelTable]) -> dict[Ends, tuple[str, ...]]:
-    """Return tunnel interfaces by the endpoints of packets.
-
-    Args:
-        tables: by interface; the order decides where several accept the same packet.
-    """
-    found = Candidates()
-    for name, table in tables.items():
-        found.change(name, table)
-    return found.found
 
 
 def _ends(table: TunnelTable) -> Iterator[Ends]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from v6ferry.forwarding.candidates import candidates
 from v6ferry.forwarding.ebpf import layout
 from v6ferry.forwarding.ebpf.tables import Identifiers, tunnel_entries
 from v6ferry.forwarding.table import (
@@ -22,7 +21,6 @@ from v6ferry.forwarding.table import (
     Embedded,
     Encapsulation,
     IngressRule,
-    Listed,
     TunnelTable,
 )
 from v6ferry.system.errors import SystemFault
@@ -118,40 +116,6 @@ def test_numbers_of_rules_are_used_again_when_they_are_free():
     identifiers.release("tun0", ["a"])
     assert identifiers.of("tun1", "a") == first
     assert len({identifiers.of("tun1", name) for name in "abcde"} | {second}) == 6
-
-
-HERE, THERE, ELSEWHERE = map(IPv4Address, ("192.0.2.1", "192.0.2.2", "192.0.2.3"))
-ANY = IPv6Network("::/0")
-
-
-def test_tunnel_that_lists_its_far_ends_is_asked_about_those_alone():
-    listing = IngressRule(ANY, (Listed(frozenset({THERE})),), "peer")
-    embedding = IngressRule(ANY, (ISATAP,), "embedded")
-    here = frozenset({HERE})
-    tables = {
-        "isatap0": TunnelTable("isatap0", ingress=(embedding,), local_endpoints=here),
-        "peer0": TunnelTable("peer0", ingress=(listing,), local_endpoints=here),
-    }
-    assert candidates(tables) == {
-        (HERE, None, 0): ("isatap0",),
-        (HERE, THERE, 0): ("isatap0", "peer0"),
-    }
-    assert (HERE, ELSEWHERE, 0) not in candidates(tables)
-
-
-def test_tunnels_in_udp_are_asked_about_their_port_alone():
-    rule = IngressRule(ANY, (TEREDO,), "embedded")
-    here = frozenset({HERE})
-    tables = {
-        "teredo0": TunnelTable(
-            "teredo0", ingress=(rule,), local_endpoints=here, encapsulation=Encapsulation(port=3544)
-        ),
-        "isatap0": TunnelTable("isatap0", ingress=(rule,), local_endpoints=here),
-    }
-    assert candidates(tables) == {
-        (HERE, None, 0): ("isatap0",),
-        (HERE, None, 3544): ("teredo0",),
-    }
 
 
 def test_endpoint_and_port_of_teredo_are_inverted_rfc4380_4():
