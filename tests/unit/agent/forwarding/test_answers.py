@@ -121,12 +121,12 @@ def test_what_is_not_alike_is_left_to_the_engine(payload):
 
 def test_one_address_gets_no_more_than_the_limit():
     serving = Serving(rate_limit=10)
-    assert all(serving.takes(solicitation(bytes(8))) for _ in range(50))
+    assert all(serving.takes(solicitation(bytes(8))) for _attempt in range(50))
     assert len(serving.outer.sent) == 20  # two seconds' worth
     assert serving.tunnel.counters.drops["endpoint_refused"] == 30
     serving.answers.tables_changed()  # another one's, perhaps: nobody's limit begins anew
     serving.now = 1.0
-    assert all(serving.takes(solicitation(bytes(8))) for _ in range(50))
+    assert all(serving.takes(solicitation(bytes(8))) for _attempt in range(50))
     assert len(serving.outer.sent) == 30
 
 
