@@ -260,6 +260,10 @@ class ProxyRunner:
         """Whether the rule does its work."""
         return self.fault is None and bool(self._rule.addresses())
 
+    def settled(self) -> bool:
+        """Whether the helper knows where the rule leads now, or knows no such rule."""
+        return self._told is None or self._told["listeners"] == self._rule.listeners()
+
     def status(self) -> dict[str, Any]:
         """How the rule fares."""
         status = self._rule.status(self._host.proxies.counted(self.resource.name))

@@ -421,6 +421,10 @@ class Runner:
         """Whether the resource does its work."""
         return not self._faults() and bool(self._engine.status(clock())["ready"])
 
+    def settled(self) -> bool:
+        """Whether the host is as the engine wants it now, or refuses to be."""
+        return not self._dirty.is_set() and not self._reconciling.locked()
+
     def _faults(self) -> list[str]:
         sharing = self._host.sharing.problem(self.resource.label)
         return [fault for fault in (self.fault, sharing) if fault is not None]

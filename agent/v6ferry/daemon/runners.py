@@ -51,6 +51,9 @@ class AnyRunner(Protocol):
     def ready(self) -> bool:
         """Whether it does its work."""
 
+    def settled(self) -> bool:
+        """Whether all that can be done on the host for it at present has been done."""
+
     def status(self) -> dict[str, Any]:
         """What a user wants to know, JSON-ready."""
 

@@ -369,7 +369,9 @@ class Supervisor:
         end = loop.time() + wait
         while loop.time() < end:
             runners = [self._runners.get(one) for one in labels]
-            if all(runner is not None and runner.ready() for runner in runners):
+            # Ready is what the engine has learned; what follows from it on the host, such as a
+            # default route, takes a moment more, and the next task may need it.
+            if all(one is not None and one.ready() and one.settled() for one in runners):
                 return
             await asyncio.sleep(READY_POLL)
 

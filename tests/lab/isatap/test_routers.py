@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 
 import pytest
+from v6ferry.cli.control_client import ControlClient
 
 from tests.lab import ISATAP_TWO_ROUTERS, Lab
+from tests.lab.host import CONTROL_SOCKET
 from tests.lab.isatap.intranet import (
     LINK_LOCAL_A,
     LINK_LOCAL_B,
@@ -51,7 +55,31 @@ def test_router_is_found_by_its_name_in_the_dns_when_it_appears_there(bare_lab):
     assert "isatap_dns" in doctor
     update_name(lab, "update add isatap.corp.example 60 A 10.0.0.1")
     eventually(lambda: addresses(lab["a"]) == {LINK_LOCAL_A, A}, 40)
-    assert pings(lab["a"], C)
+    eventually(lambda: pings(lab["a"], C, wait=0.5))  # its routes come after its addresses
+
+
+def test_host_that_is_ready_has_all_its_routes(bare_lab):
+    """So that the next task of a playbook can use them."""
+    router, a = bare_lab["router"], bare_lab["a"]
+    service = router.start_agent()
+    a.start_agent()
+    # As many as fit; the kernel takes some milliseconds for them.
+    offered = {f"2001:db8:{number:x}::/48" for number in range(1, 41)}
+    apply(router, "isatap_router", prefixes=[PREFIX], routes=[{"prefix": one} for one in offered])
+    agent = ControlClient(str(a.path(CONTROL_SOCKET)))
+    present = {"kind": "isatap_host", "name": "default", "spec": {"routers": ["10.0.0.1"]}}
+    for attempt in range(10):
+        service.process.send_signal(signal.SIGSTOP)
+        # The agent looks every 50 ms whether all is ready: the answer comes in each part of them.
+        timer = threading.Timer(
+            0.3 + attempt * 0.005, service.process.send_signal, [signal.SIGCONT]
+        )
+        timer.start()
+        agent.call("apply", {"resources": [present], "wait": 10})
+        done = a.run(["ip", "-j", "-6", "route", "show", "dev", "isatap0"])
+        assert offered <= {route["dst"] for route in json.loads(done.stdout)}
+        timer.join()
+        remove(a, "isatap_host")
 
 
 def test_router_is_found_by_its_name_in_the_hosts_file(bare_lab):
