@@ -4,7 +4,8 @@
 ``server``           answers router solicitations and forwards bubbles, without state
 ``client``           has an address from a server and reaches other clients and native hosts
 ``relay``            forwards between clients and native hosts
-``qualification``    how a client gets its address and learns of its NAT
+``own_address``      how a client comes by its address, and keeps it
+``qualification``    what servers are asked and answer: an address, and what NAT there is
 ``use``              whether a client is used: its type, managed networks, the last resort
 ``dormancy``         a client that sleeps until it is needed
 ``interval``         how long a client's NAT remembers

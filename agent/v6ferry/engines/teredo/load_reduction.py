@@ -9,9 +9,7 @@ none comes its server is troubled.
 
 from __future__ import annotations
 
-from v6ferry.engines.teredo.node import TeredoNode
 from v6ferry.engines.teredo.peers import Peer
-from v6ferry.wire.teredo import DiscoveryType
 
 PATIENCE = 0.5
 """Seconds in which the answer comes that comes without the server."""
@@ -20,32 +18,20 @@ LONGEST_SILENCE = 120.0
 would cost more time than it saves."""
 
 
-class FrugalNode(TeredoNode):
-    """A node that spares its peers' servers."""
+def is_to_be_asked_straight(peer: Peer, now: float) -> bool:
+    """Whether a peer would answer where it was, if its NAT has not forgotten us."""
+    return (
+        peer.solicited_at is None
+        and peer.parts is not None
+        and peer.trusted
+        and peer.their_nonce is not None  # so it knows RFC 6081
+        and now - peer.last_reception < LONGEST_SILENCE
+    )
 
-    def _attempt(self, peer: Peer, now: float) -> None:
-        if peer.solicited_at is None and self._may_be_where_it_was(peer, now):
-            assert peer.endpoint is not None
-            peer.solicited_at = peer.last_attempt = now
-            self._send_direct_bubble(peer, peer.endpoint, now, DiscoveryType.SOLICITATION)
-            self._wake(peer, now + PATIENCE)
-            return
-        super()._attempt(peer, now)
 
-    def _may_be_where_it_was(self, peer: Peer, now: float) -> bool:
-        """Whether a peer would answer if its NAT has not forgotten us."""
-        return (
-            peer.parts is not None
-            and peer.trusted
-            and peer.endpoint is not None
-            and peer.their_nonce is not None  # so it knows RFC 6081
-            and now - peer.last_reception < LONGEST_SILENCE
-        )
-
-    def _peer_due(self, peer: Peer, now: float) -> None:
-        asked = peer.solicited_at
-        has_waited = asked is not None and now - asked > PATIENCE * 0.99  # times are not exact
-        if has_waited and peer.waits and peer.last_attempt == asked:
-            self._attempt(peer, now)
-        else:
-            super()._peer_due(peer, now)
+def has_not_answered(peer: Peer, now: float) -> bool:
+    """Whether a peer that was asked straight, and nothing else since, has had time enough."""
+    asked = peer.solicited_at
+    if asked is None or peer.last_attempt != asked:
+        return False
+    return now - asked > PATIENCE * 0.99  # times are not exact

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
+from typing import Protocol
 
 from v6ferry.engines.teredo.node import SHORTEST_ANSWER
 from v6ferry.engines.teredo.outbox import addresses_of
-from v6ferry.engines.teredo.symmetric import PredictingNode
+from v6ferry.engines.teredo.peers import Peer, PeerList, stranger
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import TEREDO_PORT, TeredoDatagram, Trailers, bubble, is_bubble
 
 GROUP = Endpoint(IPv4Address("224.0.0.253"), TEREDO_PORT)
@@ -26,102 +26,100 @@ SHORTEST_INTERVAL, LONGEST_INTERVAL = 200.0, 300.0
 """Seconds between two bubbles to the group, at random so that a link's clients are not in step."""
 
 
-class DiscoveringNode(PredictingNode):
-    """A node that says on its link that it is there.
+class Neighbour(Protocol):
+    """What discovery needs of its client."""
+
+    peers: PeerList
+
+    def discoverable_address(self) -> IPv6Address | None:
+        """Our address, if it is to be said on the link."""
+
+    def endpoints(self) -> tuple[IPv4Address, ...]:
+        """Our IPv4 addresses."""
+
+    def shares_nat(self, peer: Peer) -> bool:
+        """Whether a peer is behind our own NAT."""
+
+    def send(
+        self, datagram: TeredoDatagram, endpoint: Endpoint, source: IPv4Address | None = None
+    ) -> None:
+        """Send a datagram from one of our addresses."""
+
+    def send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+        """Send a bubble straight to a peer."""
+
+
+class LocalDiscovery:
+    """Says on the link that a client is there, and hears others say so.
 
     Args:
-        random: makes nonces and chooses ports and times.
-        now: the time at which the engine starts.
-        globally_unique: whether only globally unique IPv4 addresses are spoken to.
-        most_peers: that are remembered.
+        client: whose discovery it is.
+        random: makes the nonce and chooses times.
     """
 
-    def __init__(
-        self, random: Random, now: float, *, globally_unique: bool, most_peers: int
-    ) -> None:
-        super().__init__(random, now, globally_unique=globally_unique, most_peers=most_peers)
-        self._discovery_nonce = self._random.getrandbits(32)
-        self._discover_at: float | None = None
+    def __init__(self, client: Neighbour, random: Random) -> None:
+        self._client = client
+        self._random = random
+        self._nonce = self._random.getrandbits(32)
+        self._due: float | None = None
 
-    def _discoverable(self) -> IPv6Address | None:
-        """Our address, if it is to be said on the link."""
-        raise NotImplementedError
+    def group(self) -> Endpoint | None:
+        """What the client listens to besides."""
+        return GROUP if self._client.discoverable_address() is not None else None
 
-    def _group(self) -> Endpoint | None:
-        """What we listen to besides."""
-        return GROUP if self._discoverable() is not None else None
-
-    def _discover(self, now: float) -> None:
+    def announce(self, now: float) -> None:
         """Say on every link of ours that we are there; the next time comes by itself."""
-        address, self._discover_at = self._discoverable(), None
+        address, self._due = self._client.discoverable_address(), None
         if address is None:
             return
-        interval = self._random.uniform(SHORTEST_INTERVAL, LONGEST_INTERVAL)
-        self._discover_at = now + interval
-        trailers = Trailers(nonce=self._discovery_nonce)
-        for source in self._endpoints():
-            self._send(TeredoDatagram(bubble(address, ALL_NODES), trailers=trailers), GROUP, source)
+        self._due = now + self._random.uniform(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+        datagram = TeredoDatagram(bubble(address, ALL_NODES), trailers=Trailers(nonce=self._nonce))
+        for source in self._client.endpoints():
+            self._client.send(datagram, GROUP, source)
 
     def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``."""
-        super().handle_timer(now)
-        if self._discover_at is not None and now >= self._discover_at:
-            self._discover(now)
+        """Do what is due."""
+        if self._due is not None and now >= self._due:
+            self.announce(now)
 
     def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        times = (super().next_deadline(), self._discover_at)
-        return min((one for one in times if one is not None), default=None)
+        """When ``handle_timer`` has something to do."""
+        return self._due
 
-    def receive_datagram(
-        self, payload: bytes, source: Endpoint, destination: IPv4Address, now: float
-    ) -> None:
-        """See ``DatagramEngine.receive_datagram``."""
-        if destination != GROUP.address:
-            super().receive_datagram(payload, source, destination, now)
-            return
-        if source.address in self._facts.host_endpoints:
-            return  # our own
-        try:
-            why = self._discovered(TeredoDatagram.parse(payload), source, now)
-        except WireError as error:
-            why = f"bad {error.field}"
-        if why is not None:
-            self._discard(why)
+    def receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
+        """A datagram has come to the group: its sender is on our link, and hears so.
 
-    def _discovered(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
-        """A bubble has come to the group: its sender is on our link, and hears so."""
+        Returns:
+            Why it is discarded, if it is.
+        """
         address, destination = addresses_of(datagram.packet)
         if not is_bubble(datagram.packet) or destination != ALL_NODES:
             return "no discovery bubble to the discovery group"
-        if self._discoverable() is None or not self._is_neighbour(address, source):
+        if not self._is_neighbour(address, source):
             return "discovery bubble of somebody who is not behind our NAT"
-        peer = self._peer(address)
-        self._use(peer, now)
+        peer = self._client.peers.find(address)
+        self._client.peers.use(peer, now)
         peer.local_endpoint = source
         if datagram.trailers.nonce is not None:
             peer.their_nonce = datagram.trailers.nonce
         if now - peer.last_direct >= SHORTEST_ANSWER:
-            self._send_direct_bubble(peer, source, now)
+            self._client.send_direct_bubble(peer, source, now)
         return None
+
+    def note_answer(self, datagram: TeredoDatagram, source: Endpoint) -> None:
+        """Whoever repeats the nonce of our bubble to the group is on our link."""
+        address, _destination = addresses_of(datagram.packet)
+        if datagram.trailers.nonce == self._nonce and self._is_neighbour(address, source):
+            self._client.peers.find(address).local_endpoint = source
 
     def _is_neighbour(self, address: IPv6Address, source: Endpoint) -> bool:
         """Whether an address is behind our NAT, and its sender is not beyond it."""
-        peer = self._peers.get(address) or self._stranger(address)
+        ours = self._client.discoverable_address()
+        peer = self._client.peers.get(address) or stranger(address)
         parts = peer.parts
         return (
-            parts is not None
-            and self._shares_nat(peer)
+            ours not in (None, address)
+            and parts is not None
+            and self._client.shares_nat(peer)
             and source.address != parts.client
-            and address != self._discoverable()
         )
-
-    def _receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
-        address, _destination = addresses_of(datagram.packet)
-        if (
-            datagram.trailers.nonce == self._discovery_nonce
-            and self._discoverable() is not None
-            and self._is_neighbour(address, source)
-        ):
-            self._peer(address).local_endpoint = source
-        return super()._receive(datagram, source, now)

@@ -17,10 +17,23 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from v6ferry.addresses.teredo import decode
+from v6ferry.engines.teredo.load_reduction import (
+    PATIENCE,
+    has_not_answered,
+    is_to_be_asked_straight,
+)
 from v6ferry.engines.teredo.outbox import TeredoEngine, addresses_of
-from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList, mapped_endpoint
+from v6ferry.engines.teredo.peers import (
+    QUEUE_LENGTH,
+    TRUST,
+    Peer,
+    PeerList,
+    mapped_endpoint,
+    stranger,
+)
+from v6ferry.engines.teredo.ping_test import answers_echo_request
 from v6ferry.forwarding.table import Endpoint
+from v6ferry.forwarding.tunnel import PeerChanges
 from v6ferry.wire.icmpv6 import Icmpv6Type, UnreachableCode, icmpv6_error, may_answer_with_error
 from v6ferry.wire.parser import WireError
 from v6ferry.wire.teredo import (
@@ -62,21 +75,21 @@ class TeredoNode(TeredoEngine):
     ) -> None:
         super().__init__(globally_unique=globally_unique)
         self._random = random
-        self._peers = PeerList(most_peers)
+        self.peers = PeerList(most_peers, random)
         self._due: list[tuple[float, int, IPv6Address]] = []
         self._serial = count()
         self._sweep_at = now + SWEEP
 
     def _source(self) -> IPv4Address | None:
-        return next(iter(self._endpoints()), None)
+        return next(iter(self.endpoints()), None)
 
     # What differs between clients and relays
 
-    def _endpoints(self) -> tuple[IPv4Address, ...]:
+    def endpoints(self) -> tuple[IPv4Address, ...]:
         """Our addresses, first the one to send from."""
         raise NotImplementedError
 
-    def _address_for(self, peer: Peer) -> IPv6Address | None:
+    def address_for(self, peer: Peer) -> IPv6Address | None:
         """The source of our bubbles to a peer; None if there is none yet."""
         raise NotImplementedError
 
@@ -105,14 +118,6 @@ class TeredoNode(TeredoEngine):
     def _look_for_native(self, peer: Peer, now: float) -> None:
         """Try to find out by which relay a native host is reached."""
 
-    def _received_from_native(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
-        """A packet of a native host has come from a relay unknown so far; why it is discarded."""
-        return "native source"
-
-    def _answers_look(self, peer: Peer, packet: bytes) -> bool:
-        """Whether a packet answers ``_look_for_native``."""
-        return False
-
     # Packets on their way out
 
     def find_peer(self, packet: bytes, now: float) -> None:
@@ -121,8 +126,8 @@ class TeredoNode(TeredoEngine):
         if not self._may_send(source, destination):
             self._discard("inner source or destination on the way out")
             return
-        peer = self._peer(destination)
-        self._use(peer, now)
+        peer = self.peers.find(destination)
+        self.peers.use(peer, now)
         endpoint = peer.endpoint if peer.is_reachable(now) else self._cone_endpoint(peer)
         if endpoint is not None:
             self._send_packet(peer, packet, endpoint, now)
@@ -145,7 +150,7 @@ class TeredoNode(TeredoEngine):
 
     def _send_packet(self, peer: Peer, packet: bytes, endpoint: Endpoint, now: float) -> None:
         peer.last_direct = now
-        self._send(TeredoDatagram(packet), endpoint)
+        self.send(TeredoDatagram(packet), endpoint)
 
     def _cone_endpoint(self, peer: Peer) -> Endpoint | None:
         """Where a peer is that says that its NAT lets everybody in.
@@ -155,9 +160,14 @@ class TeredoNode(TeredoEngine):
         if peer.parts is None or not peer.parts.cone or not self._has_one_port():
             return None
         endpoint = mapped_endpoint(peer.parts)
-        return endpoint if self._may_be_far_end(endpoint) else None
+        return endpoint if self.may_be_far_end(endpoint) else None
 
     def _attempt(self, peer: Peer, now: float) -> None:
+        if peer.endpoint is not None and is_to_be_asked_straight(peer, now):
+            peer.solicited_at = peer.last_attempt = now
+            self.send_direct_bubble(peer, peer.endpoint, now, DiscoveryType.SOLICITATION)
+            self._wake(peer, now + PATIENCE)
+            return
         peer.attempts += 1
         peer.last_attempt = now
         if peer.parts is None:
@@ -165,7 +175,7 @@ class TeredoNode(TeredoEngine):
         else:
             if self._sends_direct_bubbles():
                 self._send_direct_bubbles(peer, now)
-            self._send_indirect_bubble(peer, now)
+            self.send_indirect_bubble(peer, now)
         self._wake(peer, now + RETRY)
 
     def _give_up(self, peer: Peer) -> None:
@@ -173,7 +183,7 @@ class TeredoNode(TeredoEngine):
         peer.incoming.clear()
         for packet in outgoing:
             self._discard("peer does not answer")
-            self._tell_unreachable(packet, self._address_for(peer))
+            self._tell_unreachable(packet, self.address_for(peer))
 
     def _tell_unreachable(self, packet: bytes, address: IPv6Address | None) -> None:
         kind, code = Icmpv6Type.DESTINATION_UNREACHABLE, UnreachableCode.ADDRESS_UNREACHABLE
@@ -183,38 +193,45 @@ class TeredoNode(TeredoEngine):
     # Bubbles
 
     def _send_direct_bubbles(self, peer: Peer, now: float) -> None:
+        """Open our NAT for a peer."""
+        self.send_usual_bubbles(peer, now)
+
+    def send_usual_bubbles(self, peer: Peer, now: float) -> None:
+        """Send bubbles from our usual port to where a peer is, or may be."""
         if peer.parts is None:
             return
-        endpoints = [one for one in (mapped_endpoint(peer.parts),) if self._may_be_far_end(one)]
+        endpoints = [one for one in (mapped_endpoint(peer.parts),) if self.may_be_far_end(one)]
         if endpoints and peer.random_port not in (None, peer.parts.port):
             endpoints.append(replace(endpoints[0], port=peer.random_port))
         if peer.trusted and peer.endpoint is not None and peer.endpoint not in endpoints:
             endpoints.append(peer.endpoint)
         beside_us = () if peer.local_endpoint is None else (peer.local_endpoint,)
         for endpoint in dict.fromkeys((*endpoints, *beside_us, *peer.alternates)):
-            self._send_direct_bubble(peer, endpoint, now)
+            self.send_direct_bubble(peer, endpoint, now)
 
-    def _send_direct_bubble(
+    def send_direct_bubble(
         self, peer: Peer, endpoint: Endpoint, now: float, discovery: DiscoveryType | None = None
     ) -> None:
-        address = self._address_for(peer)
+        """Send a bubble straight to a peer; a solicitation asks for an answer (RFC 6081 5.6)."""
+        address = self.address_for(peer)
         if address is None:
             return
         peer.last_direct = now
         trailers = Trailers(nonce=peer.their_nonce, discovery=discovery)
-        self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
+        self.send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), endpoint)
 
-    def _send_indirect_bubble(self, peer: Peer, now: float) -> None:
-        address = self._address_for(peer)
+    def send_indirect_bubble(self, peer: Peer, now: float) -> None:
+        """Send a bubble to a peer through its server."""
+        address = self.address_for(peer)
         if peer.parts is None or address is None:
             return
         server = Endpoint(peer.parts.server, TEREDO_PORT)
-        if not self._may_be_far_end(server):
+        if not self.may_be_far_end(server):
             self._discard("server of a peer that nobody speaks to")
             return
         peer.last_indirect = now
         trailers = Trailers(peer.nonce, self._alternates_for(peer), random_port=peer.foreseen_port)
-        self._send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), server)
+        self.send(TeredoDatagram(bubble(address, peer.address), trailers=trailers), server)
 
     def _answer_foretold(self, peer: Peer, now: float) -> bool:
         """A peer has said at which port it will be; return whether it has its answer already."""
@@ -231,38 +248,37 @@ class TeredoNode(TeredoEngine):
         except WireError as error:
             self._discard(f"bad {error.field}")
             return
-        why = self._receive(datagram, source, now)
+        why = self._receive(datagram, source, destination, now)
         if why is not None:
             self._discard(why)
 
-    def _receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
-        """Take a datagram; return why not, if not."""
-        return self._receive_from_peer(datagram, source, now)
-
-    def _receive_from_peer(
-        self, datagram: TeredoDatagram, source: Endpoint, now: float
+    def _receive(
+        self, datagram: TeredoDatagram, source: Endpoint, destination: IPv4Address, now: float
     ) -> str | None:
-        """RFC 4380 section 5.2.3: it has to be certain that a packet is its sender's."""
+        """Take a peer's datagram; return why not, if not.
+
+        RFC 4380 section 5.2.3: it has to be certain that a packet is its sender's.
+        """
         packet = datagram.packet
         if not self._may_receive(packet):
             return "inner source or destination on the way in"
         address, _destination = addresses_of(packet)
-        known = self._peers.get(address)
+        known = self.peers.get(address)
         by_nonce = known is not None and datagram.trailers.nonce == known.nonce
         is_known = known is not None and known.is_surely_at(source)
-        if not (by_nonce or is_known or self._may_be_far_end(source)):
+        if not (by_nonce or is_known or self.may_be_far_end(source)):
             return "outer source"
         if source.local_port and not self._has_port(address, source.local_port):
             return "port of ours that another peer has"
-        parts = decode(address)
-        is_mapped = (known or self._stranger(address)).says_it_is_at(source)
-        if parts is not None and not (by_nonce or is_mapped or is_known):
+        sender = known or stranger(address)
+        is_certain = by_nonce or is_known or sender.says_it_is_at(source)
+        if sender.parts is not None and not is_certain:
             return "outer source is not the mapped address"
-        peer = known or self._peer(address)
-        if not (by_nonce or is_mapped or is_known):
-            if not self._answers_look(peer, packet):
-                return self._received_from_native(peer, source, packet, now)
-        elif not is_bubble(packet) and not self._answers_look(peer, packet):
+        peer = known or self.peers.find(address)
+        if not is_certain:
+            if not answers_echo_request(peer, packet):
+                return self._keep_for_later(peer, source, packet, now)
+        elif not is_bubble(packet) and not answers_echo_request(peer, packet):
             self._deliveries.append(packet)
         moved = peer.endpoint != source
         is_unknown = peer.their_nonce is None and peer.local_endpoint != source
@@ -278,21 +294,33 @@ class TeredoNode(TeredoEngine):
             is_asked = datagram.trailers.discovery is DiscoveryType.SOLICITATION
             if (by_nonce and moved) or is_quiet or is_asked:
                 answer = DiscoveryType.ADVERTISEMENT if is_asked else None
-                self._send_direct_bubble(peer, source, now, answer)
+                self.send_direct_bubble(peer, source, now, answer)
         return None
+
+    def _keep_for_later(self, peer: Peer, source: Endpoint, packet: bytes, now: float) -> str:
+        """A native host's packet has come from where no relay is known: ask the host itself."""
+        if is_bubble(packet):
+            return "bubble of an unknown relay"
+        self.peers.use(peer, now)
+        peer.incoming.append((source, packet))
+        del peer.incoming[:-QUEUE_LENGTH]
+        if now - peer.last_attempt >= RETRY:
+            self._attempt(peer, now)
+        return "packet of an unknown relay, kept until it is known"
 
     def _is_beside_us(self, peer: Peer, source: Endpoint) -> bool:
         """Whether a peer behind our own NAT has sent without going through it."""
         parts = peer.parts
-        return parts is not None and source.address != parts.client and self._shares_nat(peer)
+        return parts is not None and source.address != parts.client and self.shares_nat(peer)
 
-    def _shares_nat(self, peer: Peer) -> bool:
+    def shares_nat(self, peer: Peer) -> bool:
+        """Whether a peer is behind our own NAT."""
         return bool(self._alternates_for(peer))
 
     def _heard(self, peer: Peer, source: Endpoint, now: float) -> bool:
         """A peer has sent from ``source``; return whether something has waited for that."""
         peer.trust(source, now)
-        self._use(peer, now)
+        self.peers.use(peer, now)
         outgoing, peer.outgoing = peer.outgoing, []
         for packet in outgoing:
             self._send_packet(peer, packet, source, now)
@@ -312,8 +340,8 @@ class TeredoNode(TeredoEngine):
             now: seconds.
         """
         address, _destination = addresses_of(datagram.packet)
-        peer = self._peer(address)
-        self._use(peer, now)
+        peer = self.peers.find(address)
+        self.peers.use(peer, now)
         if datagram.trailers.nonce is not None:
             peer.their_nonce = datagram.trailers.nonce
         is_news = peer.told_random_port(datagram.trailers.random_port, now)
@@ -323,9 +351,9 @@ class TeredoNode(TeredoEngine):
         if now - min(peer.last_reception, peer.last_direct) < SHORTEST_ANSWER:
             return None  # we have found each other meanwhile
         if peer.parts is None:
-            if not self._may_be_far_end(relay):
+            if not self.may_be_far_end(relay):
                 return "origin of a bubble"
-            self._send_direct_bubble(peer, relay, now)
+            self.send_direct_bubble(peer, relay, now)
             return None
         peer.alternates = self._usable_alternates(peer, datagram.trailers)
         if is_news and self._answer_foretold(peer, now):
@@ -333,57 +361,39 @@ class TeredoNode(TeredoEngine):
         self._send_direct_bubbles(peer, now)
         if peer.their_nonce is not None and now - peer.last_indirect >= RETRY:
             # It may be behind a symmetric NAT: then only an answer to our nonce tells us where.
-            self._send_indirect_bubble(peer, now)
+            self.send_indirect_bubble(peer, now)
         return None
 
     def _usable_alternates(self, peer: Peer, trailers: Trailers) -> tuple[Endpoint, ...]:
         """Where else a peer may be, if that can be: behind the same NAT (RFC 6081 section 5.5)."""
-        if not self._shares_nat(peer):
+        if not self.shares_nat(peer):
             return ()
         return tuple(Endpoint(one.address, one.port) for one in trailers.alternate_addresses)
 
     # The peers
 
-    def _stranger(self, address: IPv6Address) -> Peer:
-        """Someone of whom nothing is known, and nothing is to be remembered."""
-        return Peer(address, 0, decode(address))
-
-    def _peer(self, address: IPv6Address) -> Peer:
-        known = self._peers.get(address)
-        if known is not None:
-            return known
-        peer, gone = self._peers.add(address, self._random.getrandbits(32))
-        self._let_go(gone)
-        return peer
-
-    def _use(self, peer: Peer, now: float) -> None:
-        self._let_go(self._peers.use(peer, now))
-
-    def _let_go(self, peer: Peer | None) -> None:
-        if peer is not None and peer.admitted:
-            self._changes[peer.address] = None
-            peer.admitted = False
-
     def _admit(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
-        """Have the plane carry packets between us and a peer."""
-        self._changes[peer.address] = endpoint
-        peer.admitted, peer.unheard_since = True, None
+        """Have the plane carry packets between us and a peer, for a while."""
         until = now + ADMISSION
         if peer.trusted:
             until = min(until, max(peer.last_reception + TRUST, now))
+        self.peers.admit(peer, endpoint, until)
+        peer.unheard_since = None
         self._wake(peer, until)
-        peer.admitted_until = until
+
+    def peer_changes(self) -> PeerChanges:
+        """See ``DatagramEngine.peer_changes``."""
+        return self.peers.changes()
 
     def _suspend_peers(self) -> None:
         """We have no address at the moment."""
-        for peer in self._peers:
-            self._let_go(peer)
+        for peer in self.peers:
+            self.peers.dismiss(peer)
 
     def _forget_peers(self) -> None:
         """Our own address is another one: nobody knows us any more."""
-        for peer in list(self._peers):
-            self._let_go(peer)
-            self._peers.remove(peer)
+        for peer in list(self.peers):
+            self.peers.remove(peer)
 
     # Succession
 
@@ -395,11 +405,11 @@ class TeredoNode(TeredoEngine):
             TypeError: these are none.
         """
         for address, endpoint, port, heard, *local in entries:
-            peer = self._peer(IPv6Address(address))
+            peer = self.peers.find(IPv6Address(address))
             peer.local_port = int(local[0]) if local else 0
             there = peer.from_its_port(Endpoint(IPv4Address(endpoint), int(port)))
             peer.trust(there, float(heard))
-            self._use(peer, peer.last_reception)
+            self.peers.use(peer, peer.last_reception)
             if peer.endpoint is not None and peer.is_reachable(now):
                 self._admit(peer, peer.endpoint, now)
 
@@ -411,7 +421,7 @@ class TeredoNode(TeredoEngine):
     def next_deadline(self) -> float | None:
         """See ``Engine.next_deadline``."""
         first = self._due[0][0] if self._due else None
-        if not len(self._peers):
+        if not len(self.peers):
             return first
         return self._sweep_at if first is None else min(first, self._sweep_at)
 
@@ -419,19 +429,19 @@ class TeredoNode(TeredoEngine):
         """See ``Engine.handle_timer``."""
         while self._due and self._due[0][0] <= now:
             _when, _serial, address = heapq.heappop(self._due)
-            peer = self._peers.get(address)
+            peer = self.peers.get(address)
             if peer is not None:
                 self._peer_due(peer, now)
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP
-            for peer in self._peers.stale(now):
-                self._let_go(peer)
-                self._peers.remove(peer)
+            for peer in self.peers.stale(now):
+                self.peers.remove(peer)
 
     def _peer_due(self, peer: Peer, now: float) -> None:
         if peer.admitted and now >= peer.admitted_until:
-            self._let_go(peer)
-        if peer.waits and now - peer.last_attempt >= RETRY:
+            self.peers.dismiss(peer)
+        is_silent = has_not_answered(peer, now) or now - peer.last_attempt >= RETRY
+        if peer.waits and is_silent:
             if peer.attempts < ATTEMPTS:
                 self._attempt(peer, now)
             else:

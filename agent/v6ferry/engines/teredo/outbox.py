@@ -18,14 +18,13 @@ _GLOBAL = IPv6Network("2000::/3")
 
 
 class TeredoEngine(QuietEngine):
-    """Holds datagrams, packets and changes of the peer table, and counts what it discards."""
+    """Holds datagrams and packets, and counts what it discards."""
 
     def __init__(self, *, globally_unique: bool) -> None:
         super().__init__()
         self._globally_unique = globally_unique
         self._datagrams: list[OutgoingDatagram] = []
         self._deliveries: list[bytes] = []
-        self._changes: dict[IPv6Address, Endpoint | None] = {}
         self._discarded: dict[str, int] = {}
         self._wanted: Wanted | None = None
         """As it was made last; None when something that it depends on has changed since."""
@@ -59,13 +58,13 @@ class TeredoEngine(QuietEngine):
         return taken
 
     def peer_changes(self) -> PeerChanges:
-        """See ``DatagramEngine.peer_changes``."""
-        taken, self._changes = self._changes, {}
-        return taken
+        """See ``DatagramEngine.peer_changes``: whoever has no peers has none."""
+        return {}
 
-    def _send(
+    def send(
         self, datagram: TeredoDatagram, endpoint: Endpoint, source: IPv4Address | None = None
     ) -> None:
+        """Send a datagram from one of our addresses, the first one if nothing is said."""
         self._datagrams.append(
             OutgoingDatagram(datagram.build(), endpoint, source or self._source())
         )
@@ -77,7 +76,7 @@ class TeredoEngine(QuietEngine):
     def _discard(self, why: str) -> None:
         self._discarded[why] = self._discarded.get(why, 0) + 1
 
-    def _may_be_far_end(self, endpoint: Endpoint) -> bool:
+    def may_be_far_end(self, endpoint: Endpoint) -> bool:
         """Whether Teredo speaks to an endpoint (RFC 4380 section 5.2.4)."""
         address = endpoint.address
         if not endpoint.port or address in self._facts.host_endpoints:

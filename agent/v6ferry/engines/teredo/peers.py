@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from math import inf
+from random import Random
 from typing import Any
 
 from v6ferry.addresses.teredo import TeredoAddress, decode
 from v6ferry.forwarding.table import Endpoint
+from v6ferry.forwarding.tunnel import PeerChanges
 
 TRUST = 30.0
 """Seconds after a reception in which packets go to the peer without more ado (section 5.2)."""
@@ -138,17 +140,20 @@ class Peer:
 
 
 class PeerList:
-    """Peers by address, with room for so many and no more.
+    """Peers by address, with room for so many and no more; the plane knows those *admitted*.
 
     Args:
         most: peers that are trusted, and as many again that are not: whoever makes peers up can
             push out other strangers only.
+        random: makes nonces.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, random: Random) -> None:
         self.most = most
+        self._random = random
         self._trusted: OrderedDict[IPv6Address, Peer] = OrderedDict()
         self._strangers: OrderedDict[IPv6Address, Peer] = OrderedDict()
+        self._changes: dict[IPv6Address, Endpoint | None] = {}
 
     def __len__(self) -> int:
         return len(self._trusted) + len(self._strangers)
@@ -161,26 +166,48 @@ class PeerList:
         """The peer with an address, if known."""
         return self._trusted.get(address) or self._strangers.get(address)
 
-    def add(self, address: IPv6Address, nonce: int) -> tuple[Peer, Peer | None]:
-        """Make a peer; the other one had to go for it."""
-        peer = self._strangers[address] = Peer(address, nonce, decode(address))
-        return peer, self._shrink(self._strangers)
+    def find(self, address: IPv6Address) -> Peer:
+        """The peer with an address; one that is not known yet is made."""
+        known = self.get(address)
+        if known is not None:
+            return known
+        peer = Peer(address, self._random.getrandbits(32), decode(address))
+        self._strangers[address] = peer
+        self._shrink(self._strangers)
+        return peer
 
-    def use(self, peer: Peer, now: float) -> Peer | None:
-        """The peer is in use; return the one that has to go for it."""
+    def use(self, peer: Peer, now: float) -> None:
+        """The peer is in use, which keeps it longer than others."""
         peer.last_use = now
         if not peer.trusted:
             self._strangers.move_to_end(peer.address)
-            return None
+            return
         self._strangers.pop(peer.address, None)
         self._trusted[peer.address] = peer
         self._trusted.move_to_end(peer.address)
-        return self._shrink(self._trusted)
+        self._shrink(self._trusted)
 
     def remove(self, peer: Peer) -> None:
         """Forget a peer."""
+        self.dismiss(peer)
         self._trusted.pop(peer.address, None)
         self._strangers.pop(peer.address, None)
+
+    def admit(self, peer: Peer, endpoint: Endpoint, until: float) -> None:
+        """Have the plane carry packets between us and a peer."""
+        self._changes[peer.address] = endpoint
+        peer.admitted, peer.admitted_until = True, until
+
+    def dismiss(self, peer: Peer) -> None:
+        """Have the plane hand us the packets from and to a peer."""
+        if peer.admitted:
+            self._changes[peer.address] = None
+            peer.admitted = False
+
+    def changes(self) -> PeerChanges:
+        """What the plane has to know; each is returned once."""
+        taken, self._changes = self._changes, {}
+        return taken
 
     def stale(self, now: float) -> list[Peer]:
         """Peers that nothing was heard of or sent to for ten minutes."""
@@ -204,8 +231,9 @@ class PeerList:
             if one.trusted and one.endpoint is not None
         ]
 
-    def _shrink(self, group: OrderedDict[IPv6Address, Peer]) -> Peer | None:
-        return group.popitem(last=False)[1] if len(group) > self.most else None
+    def _shrink(self, group: OrderedDict[IPv6Address, Peer]) -> None:
+        if len(group) > self.most:
+            self.dismiss(group.popitem(last=False)[1])
 
 
 def _oldest(group: OrderedDict[IPv6Address, Peer], before: float) -> Iterator[Peer]:
@@ -213,6 +241,11 @@ def _oldest(group: OrderedDict[IPv6Address, Peer], before: float) -> Iterator[Pe
         if peer.last_use >= before:
             return
         yield peer
+
+
+def stranger(address: IPv6Address) -> Peer:
+    """Someone of whom nothing is known, and nothing is to be remembered."""
+    return Peer(address, 0, decode(address))
 
 
 def mapped_endpoint(parts: TeredoAddress) -> Endpoint:

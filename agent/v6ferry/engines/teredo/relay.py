@@ -43,7 +43,7 @@ class TeredoRelay(TeredoNode):
             self._forget_peers()
         self._spec, self._wanted = spec, None
         self._globally_unique = spec.globally_unique
-        self._peers.most = spec.most_peers
+        self.peers.most = spec.most_peers
 
     def update_facts(self, facts: HostFacts, now: float) -> None:
         """See ``Engine.update_facts``."""
@@ -60,7 +60,8 @@ class TeredoRelay(TeredoNode):
             if _is_native(one)
         )
 
-    def _address_for(self, peer: Peer) -> IPv6Address | None:
+    def address_for(self, peer: Peer) -> IPv6Address | None:
+        """See ``TeredoNode.address_for``."""
         return next(iter(self._native()), None)
 
     def _may_send(self, source: IPv6Address, destination: IPv6Address) -> bool:
@@ -80,11 +81,12 @@ class TeredoRelay(TeredoNode):
 
     # What the engine wants
 
-    def _endpoints(self) -> tuple[IPv4Address, ...]:
+    def endpoints(self) -> tuple[IPv4Address, ...]:
+        """See ``TeredoNode.endpoints``."""
         return underlay_endpoints(self._spec.tunnel, self._facts)
 
     def _make_wanted(self) -> Wanted:
-        spec, endpoints, native = self._spec, self._endpoints(), self._native()
+        spec, endpoints, native = self._spec, self.endpoints(), self._native()
         works = bool(endpoints and native)
         # RFC 4380 section 5.4: nothing but the whole prefix, and never a part of it.
         routes = (Route(TEREDO_PREFIX, None, spec.route_metric),) if works else ()
@@ -109,7 +111,7 @@ class TeredoRelay(TeredoNode):
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Engine.snapshot``: the clients that are known."""
-        return {"peers": self._peers.snapshot()}
+        return {"peers": self.peers.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any], now: float) -> None:
         """See ``Engine.restore``."""
@@ -120,19 +122,19 @@ class TeredoRelay(TeredoNode):
 
     def status(self, now: float) -> dict[str, Any]:
         """See ``Engine.status``."""
-        endpoints, native = self._endpoints(), self._native()
+        endpoints, native = self.endpoints(), self._native()
         return {
             "ready": bool(endpoints and native),
             "summary": self._summary(),
             "interface": self._spec.tunnel.interface,
             "underlay_addresses": [str(one) for one in endpoints],
             "port": self._spec.port,
-            "peers": len(self._peers),
+            "peers": len(self.peers),
             "discarded": dict(sorted(self._discarded.items())),
         }
 
     def _summary(self) -> str:
-        endpoints, native = self._endpoints(), self._native()
+        endpoints, native = self.endpoints(), self._native()
         if not endpoints:
             return "no IPv4 address that the tunnel may use"
         if not native:

@@ -113,7 +113,7 @@ class TeredoServer(TeredoEngine):
         now: float,
     ) -> str | None:
         packet = datagram.packet
-        if not self._may_be_far_end(source):
+        if not self.may_be_far_end(source):
             return "outer source"
         if datagram.origin is not None:
             return "origin indication of somebody who is no server"
@@ -156,7 +156,7 @@ class TeredoServer(TeredoEngine):
         if target.server != self._spec.server_address:
             return "inner destination is a client of another server"
         endpoint = Endpoint(target.client, target.port)
-        if not self._may_be_far_end(endpoint):
+        if not self.may_be_far_end(endpoint):
             return "mapped address of the inner destination"
         if not self._limit.allows(endpoint.address, now):
             return "rate limit"
@@ -220,7 +220,7 @@ class TeredoServer(TeredoEngine):
                 value = authentication_value(secret.key, asked.nonce, confirmation, origin, packet)
             identifier = secret.identifier if secret is not None else b""
             authentication = Authentication(asked.nonce, confirmation, identifier, value)
-        self._send(TeredoDatagram(packet, origin, authentication), source, answer_from)
+        self.send(TeredoDatagram(packet, origin, authentication), source, answer_from)
         return None
 
     def _check_key(

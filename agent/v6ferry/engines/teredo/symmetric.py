@@ -19,17 +19,16 @@ leaves open who does what, and others than these two are as it says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
 from random import Random
-from typing import Any
+from typing import Protocol
 
-from v6ferry.engines.teredo.load_reduction import FrugalNode
 from v6ferry.engines.teredo.node import ATTEMPTS, SWEEP
-from v6ferry.engines.teredo.peers import TRUST, Peer
+from v6ferry.engines.teredo.peers import TRUST, Peer, PeerList
 from v6ferry.engines.teredo.qualification import (
     LINK_LOCAL,
     Secret,
@@ -96,20 +95,57 @@ class _EchoTest:
     """External ports, by nonce."""
 
 
-class PredictingNode(FrugalNode):
-    """A node that has a port for each peer, where a symmetric NAT wants that.
+class Speaker(Protocol):
+    """What prediction needs of its client."""
+
+    peers: PeerList
+
+    def symmetric_choice(self) -> PortChoice | None:
+        """How the symmetric NAT before us chooses ports; None if there is no such NAT."""
+
+    def asked_server(self) -> tuple[Server, Secret | None] | None:
+        """Our server, and what we share with it."""
+
+    def reserved_ports(self) -> tuple[int, ...]:
+        """Ports of ours that no peer may have to itself."""
+
+    def ports_changed(self) -> None:
+        """Other ports are ours by now than the plane knows of."""
+
+    def address_for(self, peer: Peer) -> IPv6Address | None:
+        """The source of our bubbles to a peer; None if there is none yet."""
+
+    def shares_nat(self, peer: Peer) -> bool:
+        """Whether a peer is behind our own NAT."""
+
+    def may_be_far_end(self, endpoint: Endpoint) -> bool:
+        """Whether Teredo speaks to an endpoint."""
+
+    def send(self, datagram: TeredoDatagram, endpoint: Endpoint) -> None:
+        """Send a datagram from the port that the endpoint says."""
+
+    def send_usual_bubbles(self, peer: Peer, now: float) -> None:
+        """Send bubbles from our usual port to where a peer is, or may be."""
+
+    def send_direct_bubble(self, peer: Peer, endpoint: Endpoint, now: float) -> None:
+        """Send a bubble straight to a peer."""
+
+    def send_indirect_bubble(self, peer: Peer, now: float) -> None:
+        """Send a bubble to a peer through its server."""
+
+
+class PortPrediction:
+    """Has a port of ours for each peer, where a symmetric NAT wants that.
 
     Args:
+        client: whose ports they are.
         random: makes nonces and chooses ports.
-        now: the time at which the engine starts.
-        globally_unique: whether only globally unique IPv4 addresses are spoken to.
-        most_peers: that are remembered.
+        now: the time at which the client starts.
     """
 
-    def __init__(
-        self, random: Random, now: float, *, globally_unique: bool, most_peers: int
-    ) -> None:
-        super().__init__(random, now, globally_unique=globally_unique, most_peers=most_peers)
+    def __init__(self, client: Speaker, random: Random, now: float) -> None:
+        self._client = client
+        self._random = random
         self._own_ports: dict[int, IPv6Address | None] = {}
         """Ports of ours that a peer has to itself; None where one is still to have it."""
         self._tests: list[_EchoTest] = []
@@ -120,21 +156,20 @@ class PredictingNode(FrugalNode):
         self._put_off: dict[IPv6Address, Callable[[float], None]] = {}
         """What is to be done for peers when that port has been used, or was not wanted."""
 
-    # What the client knows
-
-    def _port_choice(self) -> PortChoice | None:
-        """How the symmetric NAT before us chooses ports; None if there is no such NAT."""
-        raise NotImplementedError
-
-    def _asked_server(self) -> tuple[Server, Secret | None] | None:
-        """Our server, and what we share with it."""
-        raise NotImplementedError
-
     # Our ports
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Ports of ours that single peers have to themselves, or may have."""
+        return tuple(self._own_ports)
+
+    def has_port(self, address: IPv6Address, local_port: int) -> bool:
+        """Whether a peer has a port of ours to itself."""
+        return self._own_ports.get(local_port) == address
+
     def _foresees(self, peer: Peer) -> PortChoice | None:
-        choice = self._port_choice()
-        if peer.parts is None or self._shares_nat(peer):
+        choice = self._client.symmetric_choice()
+        if peer.parts is None or self._client.shares_nat(peer):
             return None
         return choice if choice in (PortChoice.PRESERVING, PortChoice.SEQUENTIAL) else None
 
@@ -160,43 +195,35 @@ class PredictingNode(FrugalNode):
         wanted = len(self._own_ports) + _PORTS_AT_ONCE
         while len(self._own_ports) < wanted:
             port = self._random.choice(MORE_PORTS)
-            if port not in self._reserved_ports():
+            if port not in self._client.reserved_ports():
                 self._own_ports.setdefault(port, None)
-        self._wanted = None
+        self._client.ports_changed()
         return self._spare_port()
-
-    def _has_port(self, address: IPv6Address, local_port: int) -> bool:
-        return self._own_ports.get(local_port) == address
-
-    def _reserved_ports(self) -> tuple[int, ...]:
-        """Ports of ours that no peer may have to itself."""
-        return (TEREDO_PORT,)
 
     def _prune_ports(self) -> None:
         """Give up ports that no peer has, or one that has another by now or is forgotten."""
         for port, address in list(self._own_ports.items()):
-            peer = None if address is None else self._peers.get(address)
+            peer = None if address is None else self._client.peers.get(address)
             if peer is None or not (peer.local_port == port or peer.is_at(port)):
                 del self._own_ports[port]
-                self._wanted = None
+                self._client.ports_changed()
 
-    def _restore_peers(self, entries: Iterable[Any], now: float) -> None:
-        super()._restore_peers(entries, now)
-        for peer in self._peers:
+    def restored(self) -> None:
+        """The client has its predecessor's peers: theirs are the ports that they had."""
+        for peer in self._client.peers:
             if peer.local_port in MORE_PORTS:
                 self._own_ports[peer.local_port] = peer.address
-                self._wanted = None
+                self._client.ports_changed()
 
-    def _forget_peers(self) -> None:
-        super()._forget_peers()
+    def forget(self) -> None:
+        """The client has forgotten its peers."""
         self._tests.clear()
         self._put_off.clear()
         self._offered_to = None
         self._prune_ports()
 
     def handle_timer(self, now: float) -> None:
-        """See ``Engine.handle_timer``."""
-        super().handle_timer(now)
+        """Do what is due."""
         if self._put_off and now - self._offered_at >= _OFFER_PATIENCE * 0.99:
             self._end_offer(now)
         if now >= self._next_prune:
@@ -204,17 +231,16 @@ class PredictingNode(FrugalNode):
             self._prune_ports()
 
     def next_deadline(self) -> float | None:
-        """See ``Engine.next_deadline``."""
-        first = super().next_deadline()
-        until = self._offered_at + _OFFER_PATIENCE
-        return first if not self._put_off or (first is not None and first < until) else until
+        """When something was put off for long enough; to give up ports can wait."""
+        return self._offered_at + _OFFER_PATIENCE if self._put_off else None
 
     # Bubbles
 
-    def _send_direct_bubbles(self, peer: Peer, now: float) -> None:
+    def send_direct_bubbles(self, peer: Peer, now: float) -> None:
+        """Open our NAT for a peer, from a port that it has to itself if that helps."""
         choice = self._foresees(peer)
         if choice is None or peer.parts is None:
-            super()._send_direct_bubbles(peer, now)
+            self._client.send_usual_bubbles(peer, now)
             return
         port = peer.parts.port
         if peer.random_port is not None and now - peer.told_at < TRUST:
@@ -223,27 +249,27 @@ class PredictingNode(FrugalNode):
 
     def _pin(self, peer: Peer, target: Endpoint, choice: PortChoice, now: float) -> None:
         """Have the NAT choose a port for packets to ``target``, and find out which."""
-        if not self._may_be_far_end(target):
+        if not self._client.may_be_far_end(target):
             return
         since = now - peer.pinned_at
         is_pinned = peer.pinned_to == target and peer.attempts < ATTEMPTS
         if is_pinned and since < (_TEST_PATIENCE if peer.foreseen_port is None else _KEPT):
-            self._send_direct_bubble(peer, peer.from_its_port(target), now)
+            self._client.send_direct_bubble(peer, peer.from_its_port(target), now)
             return
         if self._waits_for_offer(peer, lambda then: self._pin(peer, target, choice, then), now):
             return
         if not self._take_port(peer):
-            super()._send_direct_bubbles(peer, now)
+            self._client.send_usual_bubbles(peer, now)
             return
         peer.pinned_to, peer.pinned_at = target, now
         if choice is PortChoice.PRESERVING:
             peer.foreseen_port = peer.local_port
-            self._send_direct_bubble(peer, peer.from_its_port(target), now)
+            self._client.send_direct_bubble(peer, peer.from_its_port(target), now)
             return
         nonces = tuple(self._random.randbytes(NONCE_LENGTH) for _address in range(2))
         self._begin_test(peer, nonces, now)
         self._ask_server_of(peer, 0, nonces[0])
-        self._send_direct_bubble(peer, peer.from_its_port(target), now)
+        self._client.send_direct_bubble(peer, peer.from_its_port(target), now)
         self._ask_server_of(peer, 1, nonces[1])
 
     def _offer(self, peer: Peer, choice: PortChoice, now: float) -> None:
@@ -254,26 +280,27 @@ class PredictingNode(FrugalNode):
             return
         if choice is PortChoice.PRESERVING:
             peer.foreseen_port, peer.is_offer = peer.local_port, True
-            self._send_indirect_bubble(peer, now)
+            self._client.send_indirect_bubble(peer, now)
             return
         nonce = self._random.randbytes(NONCE_LENGTH)
         self._offered_to, self._offered_at = peer.address, now
         self._begin_test(peer, (nonce,), now)
         self._ask_server_of(peer, 0, nonce)
 
-    def _answer_foretold(self, peer: Peer, now: float) -> bool:
+    def answer_foretold(self, peer: Peer, now: float) -> bool:
+        """A peer has said at which port it will be; return whether it has its answer already."""
         choice = self._foresees(peer)
-        ours, parts, told = self._address_for(peer), peer.parts, peer.random_port
+        ours, parts, told = self._client.address_for(peer), peer.parts, peer.random_port
         if choice is None or ours is None or parts is None or told is None:
             return False
         there = Endpoint(parts.client, told)
         if ours < peer.address:
             self._pin(peer, there, choice, now)
             if choice is PortChoice.PRESERVING:
-                self._send_indirect_bubble(peer, now)
+                self._client.send_indirect_bubble(peer, now)
         elif peer.is_offer:
             peer.is_offer, peer.pinned_to, peer.pinned_at = False, there, now
-            self._send_direct_bubble(peer, peer.from_its_port(there), now)
+            self._client.send_direct_bubble(peer, peer.from_its_port(there), now)
             self._end_offer(now)
         else:
             self._offer(peer, choice, now)
@@ -307,15 +334,15 @@ class PredictingNode(FrugalNode):
 
         A solicitation asks it, which every server answers to where it came from.
         """
-        asked = self._asked_server()
+        asked = self._client.asked_server()
         if asked is not None:
             server, secret = asked
             there = Endpoint(_asked_address(server, which), TEREDO_PORT, peer.local_port)
-            self._send(make_solicitation(nonce, LINK_LOCAL, secret), there)
+            self._client.send(make_solicitation(nonce, LINK_LOCAL, secret), there)
 
-    def _received_echo(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
-        """Our server has answered at a port that a peer has to itself."""
-        asked, authentication = self._asked_server(), datagram.authentication
+    def receive(self, datagram: TeredoDatagram, source: Endpoint, now: float) -> str | None:
+        """Our server has answered at a port that a peer has to itself; return why not, if not."""
+        asked, authentication = self._client.asked_server(), datagram.authentication
         if asked is None or authentication is None or datagram.origin is None:
             return "echo without nonce or origin indication"
         nonce, secret = authentication.nonce, asked[1]
@@ -333,7 +360,7 @@ class PredictingNode(FrugalNode):
         return None
 
     def _tested(self, test: _EchoTest, now: float) -> None:
-        peer = self._peers.get(test.peer)
+        peer = self._client.peers.get(test.peer)
         if peer is None or peer.local_port != test.local_port:
             return
         ports = [test.seen[nonce] for nonce in test.nonces]
@@ -345,11 +372,11 @@ class PredictingNode(FrugalNode):
         else:
             peer.pinned_to = None
             return  # the NAT is busy just now: another attempt, another port
-        self._send_indirect_bubble(peer, now)
+        self._client.send_indirect_bubble(peer, now)
 
     def _opened_by_indirect(self, peer: Peer, now: float) -> int:
         """How many ports the NAT will choose for an indirect bubble to a peer's server."""
-        asked = self._asked_server()
+        asked = self._client.asked_server()
         if asked is None or peer.parts is None or peer.parts.server == asked[0].primary:
             return 0
         return int(now - peer.last_indirect > _KEPT)

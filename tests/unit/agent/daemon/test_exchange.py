@@ -12,7 +12,7 @@ from v6ferry.daemon.exchange import Exchange
 from v6ferry.engines.interface import OutgoingDatagram
 from v6ferry.engines.teredo.outbox import TeredoEngine
 from v6ferry.forwarding.table import Endpoint
-from v6ferry.forwarding.tunnel import ReceivedControl
+from v6ferry.forwarding.tunnel import PeerChanges, ReceivedControl
 
 HERE, THERE = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 PEER = IPv6Address("2001:0:c000:201::1")
@@ -21,10 +21,18 @@ PEER = IPv6Address("2001:0:c000:201::1")
 class Engine(TeredoEngine):
     """Sends each datagram back, and delivers it; its sender is a peer from then on."""
 
+    def __init__(self) -> None:
+        super().__init__(globally_unique=False)
+        self.changes: dict[IPv6Address, Endpoint | None] = {}
+
+    def peer_changes(self) -> PeerChanges:
+        taken, self.changes = self.changes, {}
+        return taken
+
     def receive_datagram(self, payload: bytes, source: Endpoint, *_rest: Any) -> None:
         self._datagrams.append(OutgoingDatagram(payload, source))
         self._deliveries.append(payload)
-        self._changes[PEER] = source
+        self.changes[PEER] = source
 
     def update_spec(self, spec: Any, now: float) -> None: ...
 
@@ -47,7 +55,7 @@ def done_after(*wakeups: tuple[bytes, ...]) -> list[str]:
 
     async def run() -> None:
         host: Any = SimpleNamespace(plane=plane)
-        engine: Any = Engine(globally_unique=False)
+        engine: Any = Engine()
         exchange: Exchange = Exchange(
             engine, host, "teredo0", lambda: (done.append("heard"), exchange.carry_out())
         )
