@@ -145,6 +145,8 @@ class Relay:
                 end.rule.server_spoke_first()
             elif end.carried:
                 end.rule.client_spoke_again()
+            elif end.rule.defers is None:
+                end.rule.client_spoke_first()
         end.carried += size
         if not peer.is_prompt:
             # What goes first goes at once anyway, so short connections never come here.

@@ -193,6 +193,18 @@ def test_clients_that_speak_twice_get_acknowledgements_at_once(listening):
     assert acknowledges_at_once()
 
 
+def test_words_that_come_later_than_the_connection_are_its_first_all_the_same(pair):
+    relay, client, server, outer_client, outer_server = pair
+    for end, outer, data in (
+        (client, outer_client, b"question"),
+        (server, outer_server, b"answer"),
+        (client, outer_client, b"another"),
+    ):
+        outer.sendall(data)
+        relay.pump(end, EPOLLIN)
+    assert client.rule.first_words == 1
+
+
 def test_a_client_speaks_twice_when_no_answer_is_between_rfc9293_3_7_4(pair):
     relay, client, server, outer_client, outer_server = pair
     for end, data, speaks_twice in (
